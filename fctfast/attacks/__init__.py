@@ -1,0 +1,47 @@
+"""Poisoning attacks, for measuring detection and repair.
+
+A new attack is one file in this folder and one test. The registry imports every file here, so
+nothing else has to be edited::
+
+    @register
+    @dataclass(frozen=True)
+    class MyAttack(Attack):
+        name: ClassVar[str] = "my-attack"
+        kind: ClassVar[Kind] = "all2one"
+        summary: ClassVar[str] = "one grey pixel in the middle"
+        source: ClassVar[str] = "the paper it comes from"
+        value: int = 128  # options are dataclass fields; the recipe records them
+
+        def trigger(self, images: Tensor, *, train: bool) -> Tensor:
+            images = images.clone()
+            images[:, images.shape[1] // 2, images.shape[2] // 2] = self.value
+            return images
+
+``badnets_all2one.py`` shows a patch, ``blend_signal.py`` a pattern over the whole image.
+
+The truth about a poisoned set is not exported here on purpose: see ``truth.py``.
+"""
+
+from __future__ import annotations
+
+from fctfast.attacks.poisoning import Poisoned, Triggered, poison, trigger_test_set
+from fctfast.attacks.registry import Attack, Kind, get, names, register
+from fctfast.attacks.selection import attacked_labels, select_poison
+from fctfast.attacks.storage import read_recipe, recipe_attack, save_poisoned
+
+__all__ = [
+    "Attack",
+    "Kind",
+    "Poisoned",
+    "Triggered",
+    "attacked_labels",
+    "get",
+    "names",
+    "poison",
+    "read_recipe",
+    "recipe_attack",
+    "register",
+    "save_poisoned",
+    "select_poison",
+    "trigger_test_set",
+]

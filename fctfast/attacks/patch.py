@@ -1,0 +1,44 @@
+"""Patches: a small pattern written over part of an image, at any image size."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def cell_size(images: Tensor) -> int:
+    """Side in pixels of one cell of a pattern that was published for 32x32 images.
+
+    Args:
+        images: [N, H, W, C].
+
+    Returns:
+        round(min(H, W) / 32), at least 1: 1 at 28 or 32, 2 at 64, 7 at 224.
+    """
+    return max(1, round(min(images.shape[1], images.shape[2]) / 32))
+
+
+def stamp(images: Tensor, pattern: Tensor, *, top: int, left: int, cell: int = 1) -> Tensor:
+    """Write a pattern into every image, in place.
+
+    Args:
+        images: uint8 [N, H, W, C]; changed.
+        pattern: uint8 [h, w], the same in all channels.
+        top: row of the pattern's first row, in pixels.
+        left: column of the pattern's first column, in pixels.
+        cell: each entry of the pattern becomes cell x cell pixels; default 1.
+
+    Returns:
+        images.
+
+    Raises:
+        ValueError: the pattern does not lie inside the image.
+    """
+    block = pattern.repeat_interleave(cell, 0).repeat_interleave(cell, 1).to(images.device)
+    height, width = block.shape
+    if top < 0 or left < 0 or top + height > images.shape[1] or left + width > images.shape[2]:
+        raise ValueError(
+            f"trigger: expected a {height}x{width} patch at row {top}, column {left} inside the "
+            f"image, got images of {images.shape[1]}x{images.shape[2]}; use larger images"
+        )
+    images[:, top : top + height, left : left + width, :] = block[None, :, :, None]
+    return images

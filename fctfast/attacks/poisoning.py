@@ -1,0 +1,143 @@
+"""Poisoning a training set and triggering a test set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fctfast.attacks.registry import Attack
+from fctfast.attacks.selection import attacked_labels, check_target, select_poison
+from fctfast.data import ImageSet
+
+RATE_OF = {
+    "all2one": "samples outside the target class",
+    "all2all": "all samples",
+    "clean-label": "samples of the target class",
+}
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A poisoned training set together with its truth (which is stored apart from it).
+
+    Args:
+        image_set: what a victim would be given: images and labels, nothing else.
+        poisoned_mask: bool [N], in the order of image_set.
+        true_labels: int64 [N], labels before the attack.
+        recipe: how to make it again: attack, options, rate, target, seed, source, fingerprint.
+    """
+
+    image_set: ImageSet
+    poisoned_mask: Tensor
+    true_labels: Tensor
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """Test images that all carry the trigger.
+
+    Args:
+        image_set: the triggered images under the labels the attacker wants.
+        true_labels: int64 [N], their true labels.
+    """
+
+    image_set: ImageSet
+    true_labels: Tensor
+
+
+def poison(
+    image_set: ImageSet,
+    attack: Attack,
+    *,
+    rate: float = 0.1,
+    target: int = 0,
+    seed: int = 0,
+) -> Poisoned:
+    """Poison a training set.
+
+    Args:
+        image_set: clean set; left as it is.
+        attack: from :func:`fctfast.attacks.get`.
+        rate: share of the eligible samples, in (0, 1]: of the samples outside the target class
+            (all2one), of all samples (all2all), of the target class (clean-label). Default .1.
+        target: the target class, default 0.
+        seed: chooses the samples, default 0.
+
+    Returns:
+        The poisoned set, its truth and its recipe. Ids and order are those of image_set.
+
+    Raises:
+        ValueError: rate or target out of range, or the rate amounts to no sample.
+
+    Source: FCT paper, section 2 and appendix C.3.
+    """
+    num_classes = image_set.num_classes
+    ids, labels = image_set.ids, image_set.labels
+    chosen = select_poison(
+        labels,
+        rate=rate,
+        kind=attack.kind,
+        target=target,
+        num_classes=num_classes,
+        seed=seed,
+        ids=ids,
+    )
+    mask = torch.isin(ids, chosen)
+    images, new_labels = image_set.images.clone(), labels.clone()
+    images[mask] = attack.apply(images[mask], train=True)
+    new_labels[mask] = attacked_labels(
+        labels[mask], kind=attack.kind, target=target, num_classes=num_classes
+    )
+    result = image_set.with_images(images, new_labels)
+    recipe = {
+        "attack": attack.name,
+        "options": attack.options(),
+        "kind": attack.kind,
+        "rate": rate,
+        "rate_of": RATE_OF[attack.kind],
+        "target": target,
+        "seed": seed,
+        "poisoned": int(mask.sum()),
+        "samples": len(image_set),
+        "source": image_set.name,
+        "source_fingerprint": image_set.fingerprint(),
+        "fingerprint": result.fingerprint(),
+    }
+    return Poisoned(result, mask, labels.clone(), recipe)
+
+
+def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Triggered:
+    """Put the test-time trigger on every test image that can show the attack.
+
+    Args:
+        image_set: clean test set; left as it is.
+        attack: the attack.
+        target: the target class, default 0.
+
+    Returns:
+        The triggered images. Samples whose true class is the target are left out, except for
+        all2all: a model that is right about them would count as fooled.
+
+    Raises:
+        ValueError: target is not a class, or no sample is left.
+
+    Source: FCT paper, section 4.1 (ASR); DESIGN 4.
+    """
+    check_target(target, image_set.num_classes)
+    kept = image_set
+    if attack.kind != "all2all":
+        kept = image_set.select(torch.nonzero(image_set.labels != target).flatten())
+    if len(kept) == 0:
+        raise ValueError(
+            f"trigger_test_set: expected test samples outside the target class {target}, got none "
+            f"among {len(image_set)}"
+        )
+    wanted = attacked_labels(
+        kept.labels, kind=attack.kind, target=target, num_classes=kept.num_classes
+    )
+    triggered = kept.with_images(attack.apply(kept.images, train=False), wanted)
+    return Triggered(triggered, kept.labels.clone())

@@ -1,0 +1,120 @@
+"""What an attack is, and the table of attacks by name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+Kind = Literal["all2one", "all2all", "clean-label"]
+KINDS: tuple[Kind, ...] = ("all2one", "all2all", "clean-label")
+
+
+class Attack(ABC):
+    """A trigger and the way its samples are labelled. Subclasses are frozen dataclasses."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+
+    def apply(self, images: Tensor, *, train: bool) -> Tensor:
+        """Put the trigger on every image.
+
+        Args:
+            images: uint8 [N, H, W, C], C 1 or 3; left as it is.
+            train: True for the trigger of the poisoned training samples, False for the one used
+                against the trained model (some attacks differ).
+
+        Returns:
+            New uint8 tensor of the same shape.
+
+        Raises:
+            TypeError: images is not a uint8 tensor.
+            ValueError: images is not [N, H, W, C] with 1 or 3 channels, or too small.
+        """
+        if not isinstance(images, Tensor) or images.dtype != torch.uint8:
+            got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise TypeError(f"{self.name}: expected images as a uint8 tensor, got {got}")
+        if images.ndim != 4 or images.shape[3] not in (1, 3):
+            raise ValueError(
+                f"{self.name}: expected images [N, H, W, C] with 1 or 3 channels, "
+                f"got {list(images.shape)}; for NCHW use images.permute(0, 2, 3, 1)"
+            )
+        return self.trigger(images, train=train)
+
+    @abstractmethod
+    def trigger(self, images: Tensor, *, train: bool) -> Tensor:
+        """The attack itself: called by :meth:`apply` with checked images."""
+
+    def options(self) -> dict[str, Any]:
+        """The attack's options, as a recipe stores them."""
+        return asdict(cast(Any, self)) if is_dataclass(self) else {}
+
+
+AttackType = TypeVar("AttackType", bound=type[Attack])
+_ATTACKS: dict[str, type[Attack]] = {}
+
+
+def register(cls: AttackType) -> AttackType:
+    """Class decorator: make an attack available by its name.
+
+    Args:
+        cls: subclass of :class:`Attack` with name, kind, summary and source.
+
+    Returns:
+        The class itself.
+
+    Raises:
+        ValueError: the name is taken by another class, or the kind is not one of KINDS.
+    """
+    known = _ATTACKS.get(cls.name)
+    if known is not None and known.__qualname__ != cls.__qualname__:
+        raise ValueError(f"register: attack {cls.name!r} is already {known.__qualname__}")
+    if cls.kind not in KINDS:
+        raise ValueError(f"register: expected kind in {KINDS}, got {cls.kind!r}")
+    _ATTACKS[cls.name] = cls
+    return cls
+
+
+def _load_all() -> None:
+    """Import every file of this folder once; each registers what it defines."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"fctfast.attacks.{module.name}")
+
+
+def names() -> list[str]:
+    """Names of all attacks, sorted."""
+    _load_all()
+    return sorted(_ATTACKS)
+
+
+def get(name: str, **options: Any) -> Attack:
+    """Make an attack.
+
+    Args:
+        name: one of :func:`names`.
+        options: the attack's own options (its dataclass fields).
+
+    Returns:
+        The attack.
+
+    Raises:
+        ValueError: no such attack, or the attack has no such option.
+    """
+    _load_all()
+    if name not in _ATTACKS:
+        raise ValueError(f"attack: expected one of {', '.join(sorted(_ATTACKS))}, got {name!r}")
+    cls = _ATTACKS[name]
+    known = {f.name for f in fields(cast(Any, cls))}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        has = ", ".join(sorted(known)) or "no options"
+        raise ValueError(f"attack {name}: unknown option {', '.join(unknown)}; it has {has}")
+    return cls(**options)
