@@ -1,0 +1,1 @@
+"""The SD module: probe, FCT scores, split, verdict."""
