@@ -1,0 +1,161 @@
+"""Decode one untrusted image with Pillow; run as a program, serve a :mod:`decode_pool`.
+
+The pool starts this file by its path, so that a worker imports Pillow and nothing else: it is
+ready in 50 ms and a crash in a decoder costs one small process. DESIGN 10 tells of the one-byte
+change to a PNG that ended a process inside another decoder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":  # before any other import: this folder must not shadow a library
+    sys.path[:] = sys.argv[2:]
+
+import io
+import json
+import signal
+import struct
+import warnings
+from contextlib import suppress
+
+from PIL import Image, UnidentifiedImageError
+
+try:
+    import resource
+except ImportError:  # not a POSIX system: workers run without limits of their own
+    resource = None  # type: ignore[assignment]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MAX_PIXELS = 100_000_000
+REQUEST = struct.Struct("<Q")  # length of the file that follows
+ANSWER = struct.Struct("<BII")  # 0, height, width, then RGB rows; or 1, length, 0, then a reason
+HELLO = b"fctfast-decoder\n"
+_MAX_REASON = 300
+_WORKER_MEMORY = 4 << 30
+
+
+class DecodeError(ValueError):
+    """An image that cannot be decoded; the text says why."""
+
+
+def decode_image(
+    data: bytes, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Decode a JPEG, PNG, WebP or BMP file into RGB.
+
+    Grey, palette and 16-bit images become 8-bit RGB, transparency is dropped, the first frame of
+    an animation is taken, and orientation tags are not applied: what a training loader sees.
+
+    Args:
+        data: the file's bytes.
+        size: (height, width) to scale and crop to, or None to keep the image's own size.
+        max_pixels: refuse an image with more; default 100 million.
+
+    Returns:
+        A Pillow image in mode RGB.
+
+    Raises:
+        DecodeError: it is no such image, is damaged or truncated, or is too large.
+    """
+    if not data:
+        raise DecodeError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the limits below are ours, and errors
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            if image.width * image.height > max_pixels:
+                raise DecodeError(
+                    f"{image.width}x{image.height} pixels, more than the {max_pixels:,} allowed "
+                    "(a decompression bomb?)"
+                )
+            rgb = _to_rgb(image)
+            return rgb if size is None else fit(rgb, size)
+    except DecodeError:
+        raise
+    except UnidentifiedImageError:
+        # Pillow's own text holds a memory address, which would differ from run to run.
+        raise DecodeError("not a JPEG, PNG, WebP or BMP image") from None
+    except MemoryError:
+        raise DecodeError("decoding needs more memory than a decoder may take") from None
+    except Exception as error:  # damaged files surface as almost any exception in Pillow
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DecodeError(f"damaged: {reason[:_MAX_REASON]}") from error
+
+
+def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Scale an image until it covers ``size``, antialiased, and keep the centre.
+
+    Args:
+        image: any Pillow image.
+        size: (height, width) in pixels.
+
+    Returns:
+        An image of exactly that size; the same image if it has that size already.
+    """
+    height, width = size
+    if (image.height, image.width) == size:
+        return image
+    scale = min(image.height / height, image.width / width)
+    box_width, box_height = width * scale, height * scale
+    left, top = (image.width - box_width) / 2, (image.height - box_height) / 2
+    # One resampling of the crop alone: scaling a 1 x 1,000,000 image whole would be a bomb.
+    box = (left, top, min(left + box_width, image.width), min(top + box_height, image.height))
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it to white
+        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _limit_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    if resource is None:
+        return
+    for kind, value in (
+        (resource.RLIMIT_AS, _WORKER_MEMORY),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        with suppress(ValueError, OSError):  # the system allows less already
+            resource.setrlimit(kind, (value, value))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def serve(size: tuple[int, int] | None, max_pixels: int) -> None:
+    """Answer decode requests on standard input until it closes.
+
+    Args:
+        size: as :func:`decode_image`.
+        max_pixels: as :func:`decode_image`.
+    """
+    _limit_process()
+    # A library that prints must not write into the answers.
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    _write_all(answers, HELLO)
+    requests = sys.stdin.buffer
+    while len(header := requests.read(REQUEST.size)) == REQUEST.size:
+        (length,) = REQUEST.unpack(header)
+        try:
+            image = decode_image(requests.read(length), size, max_pixels)
+            answer = ANSWER.pack(0, image.height, image.width) + image.tobytes()
+        except DecodeError as error:
+            reason = str(error).encode("utf-8", "replace")
+            answer = ANSWER.pack(1, len(reason), 0) + reason
+        _write_all(answers, answer)
+
+
+if __name__ == "__main__":
+    _options = json.loads(sys.argv[1])
+    serve(tuple(_options["size"]) if _options["size"] else None, _options["max_pixels"])

@@ -1,0 +1,1 @@
+"""One file a data source; :mod:`fctfast.data.registry` finds them."""
