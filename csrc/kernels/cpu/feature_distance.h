@@ -1,0 +1,108 @@
+// Squared L2 distance between a sample's pooled features and each of its views', and its gradient.
+#pragma once
+
+#include <vector>
+
+#include "kernels.h"
+#include "lanes.h"
+
+namespace fctfast::cpu {
+
+// One row's global average, in the accumulator type.
+template <typename T>
+inline void pool_row(const FeatureDistanceArgs& a, int64_t row, Accumulator<T>* pooled) {
+  using Acc = Accumulator<T>;
+  const T* p = static_cast<const T*>(a.features) + row * a.width * a.pixels;
+  const Acc count = static_cast<Acc>(a.pixels);
+  if (a.pixels_last) {
+    for (int64_t c = 0; c < a.width; ++c, p += a.pixels) {
+      Lanes<Acc> sum;
+      int64_t i = 0;
+      for (; i + 16 <= a.pixels; i += 16) sum.value += load_lanes(p + i);
+      if (i < a.pixels) sum.value += load_lanes(p + i, a.pixels - i);
+      pooled[c] = sum.total() / count;
+    }
+    return;
+  }
+  for (int64_t c = 0; c < a.width; c += 16) {
+    const int64_t n = a.width - c < 16 ? a.width - c : 16;
+    Vector<T> sum = {};
+    for (int64_t i = 0; i < a.pixels; ++i)
+      sum += n == 16 ? load_lanes(p + i * a.width + c) : load_lanes(p + i * a.width + c, n);
+    sum /= count;
+    for (int64_t j = 0; j < n; ++j) pooled[c + j] = sum[j];
+  }
+}
+
+// Rows that need no pooling and no widening are read where they lie.
+template <typename T>
+inline const Accumulator<T>* pooled_row(const FeatureDistanceArgs& a, int64_t row,
+                                        std::vector<Accumulator<T>>& buffer) {
+  if constexpr (std::is_same_v<T, Accumulator<T>>) {
+    if (a.pixels == 1) return static_cast<const T*>(a.features) + row * a.width;
+  }
+  pool_row<T>(a, row, buffer.data());
+  return buffer.data();
+}
+
+template <typename T>
+void feature_distance(const FeatureDistanceArgs& a, int64_t begin, int64_t end) {
+  using Acc = Accumulator<T>;
+  std::vector<Acc> first(static_cast<size_t>(a.width)), second(static_cast<size_t>(a.width));
+  Acc* distance = static_cast<Acc*>(a.distance);
+  for (int64_t sample = begin; sample < end; ++sample) {
+    const Acc* u = pooled_row<T>(a, sample, first);
+    for (int64_t draw = 0; draw < a.draws; ++draw) {
+      const Acc* v = pooled_row<T>(a, (draw + 1) * a.batch + sample, second);
+      Lanes<Acc> even, odd;
+      int64_t c = 0;
+      for (; c + 32 <= a.width; c += 32) {
+        const auto d0 = load_lanes(u + c) - load_lanes(v + c);
+        const auto d1 = load_lanes(u + c + 16) - load_lanes(v + c + 16);
+        even.value += d0 * d0;
+        odd.value += d1 * d1;
+      }
+      for (; c < a.width; c += 16) {
+        const int64_t n = a.width - c < 16 ? a.width - c : 16;
+        const auto d = load_lanes(u + c, n) - load_lanes(v + c, n);
+        even.value += d * d;
+      }
+      even.value += odd.value;
+      distance[draw * a.batch + sample] = even.total() * static_cast<Acc>(a.scale);
+    }
+  }
+}
+
+template <typename T>
+inline void spread_row(const FeatureDistanceArgs& a, int64_t row, const Accumulator<T>* pooled) {
+  T* out = static_cast<T*>(a.grad_features) + row * a.width * a.pixels;
+  for (int64_t i = 0; i < a.width * a.pixels; ++i)
+    out[i] = narrow<T>(pooled[a.pixels_last ? i / a.pixels : i % a.width]);
+}
+
+template <typename T>
+void feature_distance_backward(const FeatureDistanceArgs& a, int64_t begin, int64_t end) {
+  using Acc = Accumulator<T>;
+  const size_t width = static_cast<size_t>(a.width);
+  std::vector<Acc> first(width), second(width), own(width), other(width);
+  const Acc* grad = static_cast<const Acc*>(a.grad);
+  const Acc factor = static_cast<Acc>(2.0 * a.scale / static_cast<double>(a.pixels));
+  for (int64_t sample = begin; sample < end; ++sample) {
+    const Acc* u = pooled_row<T>(a, sample, first);
+    std::fill(own.begin(), own.end(), Acc{0});
+    for (int64_t draw = 0; draw < a.draws; ++draw) {
+      const int64_t row = (draw + 1) * a.batch + sample;
+      const Acc* v = pooled_row<T>(a, row, second);
+      const Acc g = grad[draw * a.batch + sample] * factor;
+      for (size_t c = 0; c < width; ++c) {
+        const Acc pull = g * (u[c] - v[c]);
+        own[c] += pull;
+        other[c] = -pull;
+      }
+      spread_row<T>(a, row, other.data());
+    }
+    spread_row<T>(a, sample, own.data());
+  }
+}
+
+}  // namespace fctfast::cpu

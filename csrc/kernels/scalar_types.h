@@ -1,0 +1,88 @@
+// 16-bit floating types as plain bits, with their conversions (round to nearest even).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace fctfast {
+
+enum class ScalarKind : int32_t { f32, f64, f16, bf16 };
+
+struct Half {
+  uint16_t bits;
+};
+struct BFloat16 {
+  uint16_t bits;
+};
+
+inline float bits_to_float(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+inline uint32_t float_to_bits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+inline float widen(float v) { return v; }
+inline double widen(double v) { return v; }
+inline float widen(BFloat16 v) { return bits_to_float(uint32_t{v.bits} << 16); }
+inline float widen(Half v) {
+  const uint32_t sign = uint32_t{v.bits & 0x8000u} << 16;
+  const uint32_t rest = uint32_t{v.bits & 0x7FFFu} << 13;
+  // The product moves the exponent bias and makes subnormals normal; infinity and NaN keep 0xFF.
+  const uint32_t finite = float_to_bits(bits_to_float(rest) * 0x1p112f);
+  const uint32_t special = rest | 0x7F800000u;
+  return bits_to_float(sign | ((v.bits & 0x7C00u) == 0x7C00u ? special : finite));
+}
+
+template <typename T>
+T narrow(float v);
+template <typename T>
+T narrow(double v);
+
+template <>
+inline float narrow<float>(float v) {
+  return v;
+}
+template <>
+inline double narrow<double>(double v) {
+  return v;
+}
+template <>
+inline BFloat16 narrow<BFloat16>(float v) {
+  const uint32_t bits = float_to_bits(v);
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return {0x7FC0u};
+  return {static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16)};
+}
+template <>
+inline Half narrow<Half>(float v) {
+  const uint32_t bits = float_to_bits(v);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return {static_cast<uint16_t>(sign | 0x7E00u)};
+  if (magnitude >= 0x47800000u) return {static_cast<uint16_t>(sign | 0x7C00u)};
+  if (magnitude < 0x38800000u) {  // subnormal half: the addition rounds to even
+    const float rounded = bits_to_float(magnitude) + 0.5f;
+    return {static_cast<uint16_t>(sign | (float_to_bits(rounded) - 0x3F000000u))};
+  }
+  const uint32_t odd = (magnitude >> 13) & 1u;
+  return {static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xFFFu + odd) >> 13))};
+}
+
+// What a sum of T is held in.
+template <typename T>
+struct AccumulatorOf {
+  using type = float;
+};
+template <>
+struct AccumulatorOf<double> {
+  using type = double;
+};
+template <typename T>
+using Accumulator = typename AccumulatorOf<T>::type;
+
+}  // namespace fctfast

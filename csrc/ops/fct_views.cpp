@@ -1,0 +1,103 @@
+#include "common.h"
+#include "cpu_kernels.h"
+#include "fct_views.h"
+
+namespace fctfast {
+
+ViewsShape check_fct_views(const Tensor& images, const Tensor& coefficients,
+                           const std::vector<double>& mean, const std::vector<double>& std,
+                           bool nhwc, ScalarType dtype) {
+  STD_TORCH_CHECK(images.dim() == 4 && images.scalar_type() == ScalarType::Byte,
+                  "fct_views: expected images uint8 of four dimensions");
+  ViewsShape s;
+  const int64_t c = nhwc ? 3 : 1, y = nhwc ? 1 : 2, x = nhwc ? 2 : 3;
+  s.batch = images.size(0);
+  s.channels = images.size(c);
+  s.height = images.size(y);
+  s.width = images.size(x);
+  s.stride_n = images.stride(0);
+  s.stride_c = images.stride(c);
+  s.stride_y = images.stride(y);
+  s.stride_x = images.stride(x);
+  s.draws = coefficients.dim() == 3 ? coefficients.size(0) : 0;
+  const int64_t channels = s.channels;
+  STD_TORCH_CHECK(static_cast<int64_t>(mean.size()) == channels &&
+                      static_cast<int64_t>(std.size()) == channels,
+                  "fct_views: expected mean and std of ", channels, " values, got ", mean.size(),
+                  " and ", std.size());
+  STD_TORCH_CHECK(s.height <= kMaxSide && s.width <= kMaxSide,
+                  "fct_views: expected sides of at most ", kMaxSide, ", got ", s.height, " x ",
+                  s.width);
+  STD_TORCH_CHECK(dtype == ScalarType::Float || dtype == ScalarType::Half ||
+                      dtype == ScalarType::BFloat16,
+                  "fct_views: expected dtype float32, float16 or bfloat16");
+  coefficients_of(coefficients, s.batch, "fct_views");
+  return s;
+}
+
+Tensor empty_views(const ViewsShape& s, const Tensor& like, ScalarType dtype, bool channels_last,
+                   bool originals) {
+  const int64_t rows = ((originals ? 1 : 0) + s.draws) * s.batch;
+  return torch::stable::empty({rows, s.channels, s.height, s.width}, dtype, std::nullopt,
+                              like.device(), std::nullopt,
+                              channels_last ? torch::headeronly::MemoryFormat::ChannelsLast
+                                            : torch::headeronly::MemoryFormat::Contiguous);
+}
+
+std::vector<float> normalisation_table(const std::vector<double>& mean,
+                                       const std::vector<double>& std) {
+  std::vector<float> table;
+  table.reserve(mean.size() * 256);
+  for (size_t c = 0; c < mean.size(); ++c) {
+    const float shift = static_cast<float>(mean[c]), scale = static_cast<float>(std[c]);
+    for (int value = 0; value < 256; ++value)
+      table.push_back((static_cast<float>(value) / 255.0f - shift) / scale);
+  }
+  return table;
+}
+
+namespace {
+
+Tensor fct_views(const Tensor& images, const Tensor& coefficients, const std::vector<double>& mean,
+                 const std::vector<double>& std, bool nhwc, ScalarType dtype, bool channels_last,
+                 bool originals) {
+  const ViewsShape s = check_fct_views(images, coefficients, mean, std, nhwc, dtype);
+  Tensor out = empty_views(s, images, dtype, channels_last, originals);
+  if (out.numel() == 0) return out;
+  const std::vector<float> table = normalisation_table(mean, std);
+  const Coefficients k = coefficients_of(coefficients, s.batch, "fct_views");
+  FctViewsArgs args;
+  args.images = static_cast<const uint8_t*>(images.const_data_ptr());
+  args.batch = s.batch;
+  args.channels = s.channels;
+  args.height = s.height;
+  args.width = s.width;
+  args.stride_n = s.stride_n;
+  args.stride_c = s.stride_c;
+  args.stride_y = s.stride_y;
+  args.stride_x = s.stride_x;
+  args.draws = s.draws;
+  args.nearest = k.nearest;
+  args.bilinear = k.bilinear;
+  args.table = table.data();
+  args.out = out.mutable_data_ptr();
+  args.kind = kind_of(dtype, "fct_views");
+  args.channels_last = channels_last;
+  args.originals = originals;
+  const int64_t per_sample = (1 + s.draws) * s.channels * s.height * s.width;
+  torch::stable::parallel_for(0, s.batch, grain(per_sample), [&](int64_t begin, int64_t end) {
+    cpu_kernels().fct_views(args, begin, end);
+  });
+  return out;
+}
+
+STABLE_TORCH_LIBRARY_FRAGMENT(fctfast, m) {
+  m.def(
+      "fct_views(Tensor images, Tensor coefficients, float[] mean, float[] std, bool nhwc, "
+      "ScalarType dtype, bool channels_last, bool originals) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(fctfast, CPU, m) { m.impl("fct_views", TORCH_BOX(&fct_views)); }
+
+}  // namespace
+}  // namespace fctfast

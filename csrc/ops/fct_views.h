@@ -1,0 +1,24 @@
+// Checks and allocation shared by the CPU and the CUDA entry of fct_views.
+#pragma once
+
+#include "common.h"
+
+namespace fctfast {
+
+struct ViewsShape {
+  int64_t batch, channels, height, width, draws;
+  int64_t stride_n, stride_c, stride_y, stride_x;
+};
+
+ViewsShape check_fct_views(const Tensor& images, const Tensor& coefficients,
+                           const std::vector<double>& mean, const std::vector<double>& std,
+                           bool nhwc, ScalarType dtype);
+
+Tensor empty_views(const ViewsShape& s, const Tensor& like, ScalarType dtype, bool channels_last,
+                   bool originals);
+
+// [channels][256]: the normalised value of each byte, as x.float().div(255).sub(mean).div(std).
+std::vector<float> normalisation_table(const std::vector<double>& mean,
+                                       const std::vector<double>& std);
+
+}  // namespace fctfast

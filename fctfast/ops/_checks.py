@@ -1,0 +1,89 @@
+"""Argument checks that more than one op makes; messages say what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+MAX_SIDE = 32767
+FLOATING = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def shape_of(value: object) -> str:
+    """How a tensor (or what came instead of one) is named in an error."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)} on {value.device}"
+    return type(value).__name__
+
+
+def require_tensor(op: str, name: str, value: object) -> None:
+    """Raise TypeError unless `value` is a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{op}: expected {name} to be a tensor, got {type(value).__name__}")
+
+
+def choice(op: str, name: str, value: object, allowed: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of the `allowed` words."""
+    if value not in allowed:
+        words = " or ".join(repr(word) for word in allowed)
+        raise ValueError(f"{op}: expected {name}={words}, got {value!r}")
+
+
+def per_channel(op: str, name: str, value: float | Sequence[float], channels: int) -> list[float]:
+    """Return one float a channel from a number or a sequence of `channels` numbers."""
+    if isinstance(value, (int, float)):
+        return [float(value)] * channels
+    numbers = [float(v) for v in value]
+    if len(numbers) != channels:
+        raise ValueError(
+            f"{op}: expected {name} of {channels} values, one a channel, got {len(numbers)}"
+        )
+    return numbers
+
+
+def side_limit(op: str, height: int, width: int) -> None:
+    """Raise ValueError where 16.16 fixed point cannot address a side."""
+    if height > MAX_SIDE or width > MAX_SIDE:
+        raise ValueError(
+            f"{op}: expected sides of at most {MAX_SIDE} pixels (16.16 fixed point), "
+            f"got {height} x {width}; resize first"
+        )
+
+
+def coefficients(
+    op: str, params: Tensor, batch: int, size: tuple[int, int], interpolation: str
+) -> Tensor:
+    """Check tau's parameters and turn them into the integers the kernels take.
+
+    Args:
+        op: name for errors.
+        params: float32 [B, 3] or [K, B, 3] on any device; read on the CPU, where libm makes the
+            coefficients, so that every device gets the same bits.
+        batch: B that the op's other argument has.
+        size: (height, width) in pixels.
+        interpolation: "nearest" or "bilinear".
+
+    Returns:
+        int32 [K, B, 8] (nearest) or int64 [K, B, 6] (bilinear) on the CPU.
+
+    Raises:
+        TypeError: params is no tensor or not float32.
+        ValueError: shape, side or interpolation out of range.
+    """
+    require_tensor(op, "params", params)
+    choice(op, "interpolation", interpolation, ("nearest", "bilinear"))
+    if params.dtype != torch.float32:
+        raise TypeError(f"{op}: expected params float32, got {shape_of(params)}")
+    if params.dim() not in (2, 3) or params.shape[-1] != 3 or params.shape[-2] != batch:
+        raise ValueError(
+            f"{op}: expected params [{batch}, 3] or [K, {batch}, 3] (angle, dx, dy), "
+            f"got {shape_of(params)}"
+        )
+    side_limit(op, *size)
+    draws = params if params.dim() == 3 else params[None]
+    made: Tensor = torch.ops.fctfast.affine_coefficients(
+        draws.cpu(), size[0], size[1], interpolation == "bilinear"
+    )
+    return made

@@ -1,0 +1,118 @@
+"""Normalised images and their rotated + shifted views, from uint8 in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fctfast.ops import _library  # noqa: F401  (registers the op)
+from fctfast.ops._checks import choice, coefficients, per_channel, require_tensor, shape_of
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_FORMATS = (torch.contiguous_format, torch.channels_last)
+
+
+@torch.library.register_fake("fctfast::fct_views")
+def _(
+    images: Tensor,
+    coefficients: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    nhwc: bool,
+    dtype: torch.dtype,
+    channels_last: bool,
+    originals: bool,
+) -> Tensor:
+    batch = images.shape[0]
+    height, width, channels = images.shape[1:] if nhwc else (*images.shape[2:], images.shape[1])
+    rows = (coefficients.shape[0] + (1 if originals else 0)) * batch
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty(
+        (rows, channels, height, width),
+        dtype=dtype,
+        device=images.device,
+        memory_format=memory_format,
+    )
+
+
+def fct_views(
+    images: Tensor,
+    params: Tensor,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    *,
+    layout: str = "nhwc",
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    interpolation: str = "nearest",
+    originals: bool = True,
+) -> Tensor:
+    """Normalise images and, for each draw, their tau(image): rotate, then shift, fill 0.
+
+    Each output element is written once; no grid tensor and no intermediate image exists. With
+    `interpolation="nearest"` the pixels are those of Pillow's rotate followed by an integer shift,
+    bit for bit; "bilinear" samples the composed map once.
+
+    Args:
+        images: uint8 [B, H, W, C] (layout "nhwc") or [B, C, H, W] ("nchw"), any strides; sides
+            of at most 32,767 pixels.
+        params: float32 [B, 3] or [K, B, 3] from `sample_rotate_affine`.
+        mean: per-channel mean of images scaled to [0, 1]; a number or C numbers.
+        std: per-channel standard deviation, likewise; not zero.
+        layout: "nhwc" (default) or "nchw".
+        dtype: float32 (default), bfloat16 or float16, rounded to nearest even.
+        memory_format: of the output, `torch.contiguous_format` or `torch.channels_last`.
+        interpolation: "nearest" (default, the published setting) or "bilinear".
+        originals: put the B normalised images in front.
+
+    Returns:
+        [(1+K)B, C, H, W]: the originals, then draw by draw the B views. Fill is byte 0, normalised.
+
+    Raises:
+        TypeError: images is not uint8, params not float32, dtype not one of the three.
+        ValueError: shapes, sides, words or a zero std.
+
+    Source: Eq. 1's x and tau(x); DESIGN 3.2; Pillow's `affine_fixed`.
+
+    Example:
+        >>> images = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+        >>> params = torch.tensor([[30.0, 2.0, -1.0], [0.0, 0.0, 0.0]])
+        >>> fct_views(images, params, 0.5, 0.25).shape
+        torch.Size([4, 3, 32, 32])
+    """
+    op = "fct_views"
+    require_tensor(op, "images", images)
+    choice(op, "layout", layout, ("nhwc", "nchw"))
+    if images.dtype != torch.uint8:
+        raise TypeError(f"{op}: expected images uint8 (0..255), got {shape_of(images)}")
+    if images.dim() != 4:
+        letters = ", ".join(layout.replace("n", "b").upper())
+        raise ValueError(f"{op}: expected images [{letters}], got {shape_of(images)}")
+    if dtype not in _DTYPES:
+        raise TypeError(f"{op}: expected dtype float32, bfloat16 or float16, got {dtype}")
+    if memory_format not in _FORMATS:
+        raise ValueError(
+            f"{op}: expected memory_format contiguous_format or channels_last, got {memory_format}"
+        )
+    batch = images.shape[0]
+    height, width, channels = (
+        images.shape[1:] if layout == "nhwc" else (*images.shape[2:], images.shape[1])
+    )
+    shift = per_channel(op, "mean", mean, channels)
+    scale = per_channel(op, "std", std, channels)
+    if any(s == 0 for s in scale):
+        raise ValueError(f"{op}: expected std without zeros, got {scale}")
+    words = coefficients(op, params, batch, (height, width), interpolation)
+    views: Tensor = torch.ops.fctfast.fct_views(
+        images,
+        words.to(images.device, non_blocking=True),
+        shift,
+        scale,
+        layout == "nhwc",
+        dtype,
+        memory_format == torch.channels_last,
+        originals,
+    )
+    return views
