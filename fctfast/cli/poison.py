@@ -1,0 +1,115 @@
+"""``fctfast poison``: write a poisoned copy of a data set, to try detection on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fctfast.cli import common
+from fctfast.cli.common import guarded
+
+
+@guarded
+def _list(wanted: bool) -> None:
+    if not wanted:
+        return
+    from fctfast import attacks
+
+    made = [attacks.get(name) for name in attacks.names()]
+    for line in common.table({a.name: f"{a.summary} ({a.kind})" for a in made}, indent=0):
+        typer.echo(line)
+    raise typer.Exit
+
+
+@guarded
+def run(
+    *,
+    data_dir: common.DataDir,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder.")],
+    attack: Annotated[
+        str, typer.Option(metavar="NAME", help="Attack; --list-attacks shows all.")
+    ] = "badnets-all2one",
+    rate: Annotated[
+        float, typer.Option(help="Share of the samples the attack can use (see the result).")
+    ] = 0.1,
+    target: Annotated[
+        str, typer.Option(metavar="CLASS", help="Target class: name or number.")
+    ] = "0",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An option of the attack; may be repeated."),
+    ] = None,
+    split: common.Split = "train",
+    image_size: common.ImageSize = None,
+    limit: common.Limit = None,
+    seed: common.Seed = 0,
+    list_attacks: Annotated[
+        bool,
+        typer.Option(
+            "--list-attacks",
+            is_eager=True,
+            callback=_list,
+            help="List them.",
+        ),
+    ] = False,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+    debug: common.Debug = False,
+) -> None:
+    """Write a poisoned copy of a data set, with its recipe; the truth goes to a file of its own.
+
+    \b
+    Examples:
+      fctfast poison --data-dir digits --out poisoned
+      fctfast poison --data-dir cifar10.zip --attack blend-signal --target cat --out poisoned
+    """
+    from fctfast import attacks
+    from fctfast.data import no_progress, open_dataset, terminal_progress
+
+    chosen = attacks.get(attack, **_options(option or []))
+    if (out / "recipe.json").exists():  # before minutes of decoding
+        raise FileExistsError(f"--out: {out} already holds a poisoned set; choose another folder")
+    data = open_dataset(
+        data_dir,
+        split=split,
+        image_size=image_size,
+        limit=limit,
+        seed=seed,
+        progress=no_progress if quiet else terminal_progress,
+    )
+    number = common.class_number(target, data.class_names)
+    poisoned = attacks.poison(data, chosen, rate=rate, target=number, seed=seed)
+    poisoned.recipe["source"] = data_dir
+    poisoned.recipe["source_options"] = {
+        "split": split,
+        "image_size": image_size,
+        "limit": limit,
+    }
+    recipe = attacks.save_poisoned(poisoned, out)
+    rows = {
+        "attack": f"{chosen.name}: {chosen.summary}",
+        "target": f"{number} ({data.class_names[number]})",
+        "poisoned": f"{recipe['poisoned']:,} of {recipe['samples']:,} samples "
+        f"({rate:g} of the {recipe['rate_of']})",
+        "set": out / recipe["set_file"],
+        "sha256": recipe["sha256"],
+        "truth": f"{out / 'truth.parquet'} (read by evaluate and report only)",
+    }
+    lines = [f"Poisoned {data.name}.", *common.table(rows)]
+    common.emit(recipe, [*lines, "", f"Next: fctfast detect --data-dir {out}"], as_json=as_json)
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise ValueError(f"--option: expected KEY=VALUE, got {pair!r}")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
