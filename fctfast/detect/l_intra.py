@@ -30,7 +30,7 @@ def l_intra(features: Tensor, labels: Tensor) -> Tensor:
             "l_intra: expected features [B, D] and labels [B] with B > 0, got "
             f"{list(features.shape)} and {list(labels.shape)}"
         )
-    present, group = labels.unique(return_inverse=True)
+    present, group = torch.unique(labels, return_inverse=True)
     member = torch.nn.functional.one_hot(group, present.numel()).to(features.dtype)
     centres = (member.T @ features) / member.sum(0)[:, None]
     unit = torch.nn.functional.normalize(centres, dim=1)

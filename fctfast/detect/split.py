@@ -156,7 +156,7 @@ def _check(ids: Tensor, fct: Tensor, alpha_c: float, alpha_p: float) -> None:
             f"split: expected ids and scores of one shape [N], got {list(ids.shape)} and "
             f"{list(fct.shape)}"
         )
-    if ids.unique().numel() != ids.numel():
+    if torch.unique(ids).numel() != ids.numel():
         raise ValueError("split: ids must be distinct; the same sample was scored twice")
     bad = ~torch.isfinite(fct)
     if bad.any():

@@ -1,0 +1,199 @@
+"""Feature consistency towards transformations (FCT, Eq. 1) of a whole set under one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fctfast.data import ImageSet
+from fctfast.models import FeatureModel
+from fctfast.ops.reference import fct_views, feature_distance, sample_rotate_affine
+from fctfast.train.progress import Progress, Quiet
+
+TRANSFORMS: dict[str, tuple[float, tuple[float, float]]] = {
+    "rotate+affine": (180.0, (0.2, 0.2)),
+    "rotate": (180.0, (0.0, 0.0)),
+    "affine": (0.0, (0.2, 0.2)),
+}
+"""tau by name: largest angle in degrees, largest shift as a share of the sides (App. C.5)."""
+
+PRECISIONS = {
+    "auto": torch.float32,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+"""`auto` is float32: a 16-bit forward pass moves samples across the thresholds."""
+
+
+@dataclass(frozen=True)
+class FctSettings:
+    """How a set is scored.
+
+    Args:
+        transform: name in TRANSFORMS, default the paper's rotate+affine.
+        draws: K, transformed views of each sample, default 4 (the paper: 1).
+        reduction: "sum" over features (Eq. 1) or "mean" (published code; the same ranking).
+        batch_size: images in one forward pass, views included, default 256.
+        precision: name in PRECISIONS.
+
+    Raises:
+        ValueError: an unknown name, or a count below 1.
+
+    Source: paper section 4.1 and appendix C.5; DESIGN section 4.
+    """
+
+    transform: str = "rotate+affine"
+    draws: int = 4
+    reduction: str = "sum"
+    batch_size: int = 256
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _one_of("transform", self.transform, TRANSFORMS)
+        _one_of("reduction", self.reduction, ("sum", "mean"))
+        _one_of("precision", self.precision, PRECISIONS)
+        for name in ("draws", "batch_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
+
+
+@dataclass(frozen=True)
+class FctResult:
+    """What one pass over a set yields; all on the CPU, in the order of the set.
+
+    Args:
+        fct: float32 [K, N], one row a draw of tau.
+        norms: float32 [N], length of the untransformed sample's features.
+        predicted: int64 [N], class the model gives the untransformed sample; empty if it has no
+            `classify`.
+    """
+
+    fct: Tensor
+    norms: Tensor
+    predicted: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """float64 [N]: mean over the draws."""
+        return self.fct.double().mean(0)
+
+
+def fct(
+    model: nn.Module | FeatureModel,
+    data: ImageSet,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int = 0,
+    settings: FctSettings | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> FctResult:
+    """Score every sample: squared distance between its features and those of tau(sample).
+
+    tau's parameters are keyed by (seed, sample id, draw), so a sample's views depend on neither
+    the order of the set nor the batch size nor which other samples are scored. Originals and views
+    of a batch are written by one op and go through the network together.
+
+    Args:
+        model: has `features(x) -> [B, D]`; put in eval mode for the pass and back afterwards.
+        data: images to score.
+        mean: C values for normalisation, in [0, 1] units.
+        std: C values for normalisation.
+        seed: key of tau's parameters, default 0.
+        settings: draws, transformation, batch size, precision; default :class:`FctSettings`.
+        device: where the model is, default the CPU.
+        progress: shows samples done, rate and time left; default: nothing.
+
+    Returns:
+        Scores of each draw, feature lengths and predictions.
+
+    Raises:
+        ValueError: features are not [B, D].
+
+    Source: paper Eq. 1 and Algorithm 1.
+    """
+    settings = settings or FctSettings()
+    degrees, translate = TRANSFORMS[settings.transform]
+    draws, device = settings.draws, torch.device(device)
+    step = max(1, settings.batch_size // (1 + draws))
+    # Every view's parameters in one call: drawing them batch by batch costs more than they weigh.
+    params = sample_rotate_affine(data.ids, seed, range(draws), degrees, translate, data.image_size)
+    scores = torch.empty(draws, len(data))
+    norms, predicted = torch.empty(len(data)), torch.empty(len(data), dtype=torch.int64)
+    classified = 0
+    task = (progress or Quiet()).task("scoring", len(data), unit="image")
+    with (
+        evaluating(model),
+        torch.inference_mode(),
+        autocast(device, settings.precision),
+        task as shown,
+    ):
+        for start in range(0, len(data), step):
+            rows = slice(start, min(start + step, len(data)))
+            views = fct_views(
+                data.images[rows].to(device, non_blocking=True),
+                params[:, rows],
+                mean,
+                std,
+                memory_format=torch.channels_last,
+            )
+            features = model.features(views)  # type: ignore[operator]
+            count = rows.stop - rows.start
+            if features.dim() != 2 or features.shape[0] != views.shape[0]:
+                raise ValueError(
+                    f"fct: expected features of shape [{views.shape[0]}, D], got "
+                    f"{list(features.shape)}; pool them (see fctfast.models.as_feature_model)"
+                )
+            distance = feature_distance(features.float(), draws, settings.reduction)
+            scores[:, rows] = distance.reshape(draws, count).cpu()
+            norms[rows] = features[:count].float().norm(dim=1).cpu()
+            classes = _predictions(model, features[:count])
+            if classes is not None:
+                predicted[rows], classified = classes, classified + count
+            shown.advance(count)
+    return FctResult(scores, norms, predicted if classified == len(data) else predicted[:0])
+
+
+def _predictions(model: Any, features: Tensor) -> Tensor | None:
+    classify = getattr(model, "classify", None)
+    try:
+        return None if classify is None else classify(features).argmax(1).cpu()
+    except ValueError:  # a wrapped network may give features but have no head that reads them
+        return None
+
+
+class evaluating:
+    """Put a module in eval mode for a block, then every submodule back in the mode it had."""
+
+    def __init__(self, model: Any) -> None:
+        self._modes: dict[nn.Module, bool] = {}
+        if isinstance(model, nn.Module):
+            self._modes = {m: m.training for m in model.modules()}
+            self._model = model
+
+    def __enter__(self) -> None:
+        if self._modes:
+            self._model.eval()
+
+    def __exit__(self, *exception: object) -> None:
+        for module, mode in self._modes.items():
+            module.training = mode
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """Autocast to a precision of PRECISIONS; nothing for float32."""
+    dtype = PRECISIONS[precision]
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def _one_of(name: str, value: str, known: Any) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
