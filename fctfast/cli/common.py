@@ -145,6 +145,11 @@ def percent(share: float | None) -> str | None:
     return None if share is None else f"{100 * share:.1f} %"
 
 
+def number(value: float | None) -> str:
+    """A threshold for a person; '-' for none."""
+    return "-" if value is None else f"{value:.4g}"
+
+
 def data_name(data_dir: str) -> str:
     """A short name for a data set, for default folder names: its last part without suffix."""
     return Path(data_dir.rstrip("/\\")).stem or "data"

@@ -1,5 +1,236 @@
+"""``fctfast evaluate``: measure a model and a detection, with the truth where it is known."""
+
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-def run() -> None:
-    """placeholder"""
+import typer
+
+from fctfast.cli import common, model_options
+from fctfast.cli.common import guarded
+
+if TYPE_CHECKING:
+    from fctfast.attacks import Attack
+    from fctfast.data import ImageSet
+
+Poisoned = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Set written by `fctfast poison`: its recipe names the attack, its truth the poison.",
+    ),
+]
+Detection = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Run folder of detect or dbr: how right its split is."),
+]
+
+
+@guarded
+def run(
+    *,
+    checkpoint: model_options.Checkpoint = None,
+    detection: Detection = None,
+    poisoned: Poisoned = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|NAME", help="Clean test data; default: what --poisoned was made from."
+        ),
+    ] = None,
+    split: common.Split = "test",
+    limit: common.Limit = None,
+    attack: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Attack to try, without --poisoned.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option(metavar="CLASS", help="Its target class: name or number.")
+    ] = "0",
+    model: model_options.Model = None,
+    num_classes: model_options.NumClasses = None,
+    mean: model_options.Mean = None,
+    std: model_options.Std = None,
+    image_size: common.ImageSize = None,
+    batch_size: common.BatchSize = 256,
+    seed: common.Seed = 0,
+    device: common.Device = "auto",
+    out: common.Out = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+    debug: common.Debug = False,
+) -> None:
+    """Measure a model (ACC, ASR) and a detection (precision, AUROC).
+
+    \b
+    Examples:
+      fctfast evaluate --checkpoint run/model.safetensors --poisoned poisoned
+      fctfast evaluate --checkpoint run/model.safetensors --data-dir cifar10.zip \\
+          --attack blend-signal --target 3
+      fctfast evaluate --detection run --poisoned poisoned
+    """
+    if checkpoint is None and detection is None:
+        raise ValueError("evaluate: expected --checkpoint or --detection (or both), got neither")
+    if attack is not None and poisoned is not None:
+        raise ValueError("evaluate: give --attack or --poisoned, which names its own attack")
+    result: dict[str, Any] = {}
+    if detection is not None:
+        if poisoned is None:
+            raise ValueError("evaluate: --detection needs the truth: give --poisoned FOLDER")
+        result["detection"] = detection_quality(detection, poisoned)
+    if checkpoint is not None:
+        result["model"] = _measure_model(
+            checkpoint,
+            poisoned,
+            data_dir,
+            attack,
+            target,
+            network=(model, num_classes, mean, std),
+            data_options={
+                "split": split,
+                "limit": limit,
+                "seed": seed,
+                "image_size": image_size,
+            },
+            batch_size=batch_size,
+            device=device,
+            quiet=quiet,
+        )
+    if out is not None:
+        from fctfast import io
+
+        io.write_json(out / "metrics.json", result)
+    common.emit(result, lines_of(result), as_json=as_json)
+
+
+def detection_quality(run_folder: Path, poisoned: Path) -> dict[str, Any]:
+    """Compare a saved detection with the truth.
+
+    Args:
+        run_folder: of detect or dbr.
+        poisoned: folder with the truth.
+
+    Returns:
+        See :func:`fctfast.report.split_quality`.
+    """
+    from fctfast.attacks.truth import read_truth
+    from fctfast.detect import Detection as Found
+    from fctfast.report import split_quality
+
+    found = Found.load(run_folder)
+    return dict(split_quality(found.scores, found.split, read_truth(poisoned)))
+
+
+def _measure_model(
+    checkpoint: Path,
+    poisoned: Path | None,
+    data_dir: str | None,
+    attack: str | None,
+    target: str,
+    *,
+    network: tuple[str | None, int | None, str | None, str | None],
+    data_options: dict[str, Any],
+    batch_size: int,
+    device: str,
+    quiet: bool,
+) -> dict[str, Any]:
+    from fctfast import attacks
+    from fctfast.data import channel_statistics, open_dataset
+    from fctfast.detect.scoring import resolve_device
+    from fctfast.report import evaluate
+    from fctfast.train.progress import make_progress
+
+    recipe = attacks.read_recipe(poisoned) if poisoned is not None else None
+    if data_dir is None:
+        if recipe is None:
+            raise ValueError("evaluate: --checkpoint needs test data: give --data-dir")
+        data_dir = str(recipe["source"])
+    name, num_classes, mean, std = network
+    opened = model_options.describes_itself(checkpoint, name)
+    if opened is not None and data_options["image_size"] is None:
+        data_options["image_size"] = opened[1].image_size
+    data = open_dataset(data_dir, **data_options, progress=make_progress(quiet=quiet))
+    if opened is not None:
+        module, info = opened
+        statistics = (info.mean, info.std)
+        _same_classes(data, info.num_classes)
+    else:
+        module = model_options.open_network(
+            checkpoint,
+            str(name),
+            num_classes=num_classes or data.num_classes,
+            channels=data.channels,
+            image_size=data.image_size,
+        )
+        given = model_options.statistics(mean, std)
+        statistics = given or channel_statistics(data.images)
+    chosen, number = _attack(recipe, attack, target, data)
+    place = resolve_device(device)
+    measured = evaluate(
+        module.to(place),
+        data,
+        chosen,
+        number,
+        mean=statistics[0],
+        std=statistics[1],
+        batch_size=batch_size,
+        device=place,
+    )
+    facts = {"attack": chosen.name, "target": number} if chosen else {}
+    return {"checkpoint": str(checkpoint), "test_set": data.name, **facts, **measured}
+
+
+def _attack(
+    recipe: dict[str, Any] | None, attack: str | None, target: str, data: ImageSet
+) -> tuple[Attack | None, int]:
+    from fctfast import attacks
+
+    if recipe is not None:
+        return attacks.recipe_attack(recipe), int(recipe["target"])
+    number = common.class_number(target, data.class_names)
+    return (attacks.get(attack) if attack else None), number
+
+
+def _same_classes(data: ImageSet, num_classes: int) -> None:
+    if data.num_classes > num_classes:
+        raise ValueError(
+            f"evaluate: the test data have {data.num_classes} classes but the model knows "
+            f"{num_classes}; is it the right model?"
+        )
+
+
+def lines_of(result: dict[str, Any]) -> list[str]:
+    """Lay the numbers out for a person.
+
+    Args:
+        result: with "model" and/or "detection".
+
+    Returns:
+        Lines.
+    """
+    lines = []
+    if "model" in result:
+        m = result["model"]
+        tried = f" against {m['attack']}" if "attack" in m else ""
+        rows = {
+            "ACC (all classes)": common.percent(m["acc"]),
+            "ACC (without target)": common.percent(m.get("acc_non_target")),
+            "ASR": common.percent(m.get("asr")),
+            "triggered, true class": common.percent(m.get("triggered_true_acc")),
+        }
+        lines += [f"Model on {m['test_samples']:,} test images{tried}", *common.table(rows)]
+    if "detection" in result:
+        d = result["detection"]
+        rows = {
+            "poisoned samples": f"{d['poisoned_samples']:,} of {d['samples']:,}",
+            "AUROC of FCT": None if d["auroc"] is None else f"{d['auroc']:.4f}",
+            "D_c that is clean": _of(d["clean_precision"], d["clean_size"]),
+            "D_p that is poisoned": _of(d["poison_precision"], d["poison_size"]),
+            "poison found in D_p": common.percent(d["poison_recall"]),
+        }
+        lines += ["Detection against the truth", *common.table(rows)]
+    return lines
+
+
+def _of(share: float | None, size: int) -> str | None:
+    return None if share is None else f"{100 * share:.2f} % of {size:,}"

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from fctfast.report.evaluate import evaluate, predict
+from fctfast.report.findings import save_findings
 from fctfast.report.histogram import save_histogram
 from fctfast.report.metrics import auroc, split_quality
+from fctfast.report.suspicious import save_contact_sheet, save_suspicious_list
 
-__all__ = ["auroc", "evaluate", "predict", "save_histogram", "split_quality"]
+__all__ = [
+    "auroc",
+    "evaluate",
+    "predict",
+    "save_contact_sheet",
+    "save_findings",
+    "save_histogram",
+    "save_suspicious_list",
+    "split_quality",
+]

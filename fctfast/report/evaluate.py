@@ -39,7 +39,7 @@ def predict(
     classes = []
     try:
         with torch.inference_mode():
-            for batch in images.split(batch_size):
+            for batch in torch.split(images, batch_size):
                 x = normalise(batch.to(device), mean, std)
                 classes.append(model(x).argmax(1).cpu())
     finally:

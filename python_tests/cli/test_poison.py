@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fctfast import io
+from fctfast.attacks.truth import read_truth
+
+Invoke = Callable[..., Any]
+
+
+def test_writes_set_recipe_and_truth(invoke: Invoke, tmp_path: Path) -> None:
+    out = tmp_path / "p"
+    result = invoke(
+        *("poison", "--data-dir", "digits", "--limit", 300, "--out", out, "--target", 3),
+        *("--rate", 0.2, "--seed", 5, "--json"),
+    )
+    assert result.exit_code == 0
+    recipe = json.loads(result.stdout)
+    assert recipe == json.loads((out / "recipe.json").read_text())
+    assert recipe["sha256"] == io.sha256_file(out / "train.npz")
+    truth = read_truth(out)
+    assert int(truth.poisoned.sum()) == recipe["poisoned"]
+    with np.load(out / "train.npz", allow_pickle=False) as file:
+        assert len(file["labels"]) == 300
+        assert bool((file["labels"][truth.poisoned.numpy()] == 3).all())
+
+
+def test_text_says_what_to_do_next(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("poison", "--data-dir", "digits", "--limit", 100, "--out", tmp_path / "p")
+    assert f"Next: fctfast detect --data-dir {tmp_path / 'p'}" in result.stdout
+
+
+def test_the_same_seed_gives_the_same_bytes(invoke: Invoke, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        invoke("poison", "--data-dir", "digits", "--limit", 100, "--out", tmp_path / name)
+    for file in ("train.npz", "recipe.json", "truth.parquet"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_options_reach_the_attack(invoke: Invoke, tmp_path: Path) -> None:
+    arguments = ("poison", "--data-dir", "digits", "--limit", 100, "--attack", "blend-signal")
+    result = invoke(*arguments, "--option", "ratio=0.5", "--out", tmp_path / "p", "--json")
+    assert json.loads(result.stdout)["options"] == {"ratio": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data-dir", "no/such/place"), "no such data set"),
+        (("--attack", "badnet"), "expected one of badnets-all2one"),
+        (("--rate", "0"), "expected rate in (0, 1]"),
+        (("--target", "owl"), "expected a class name or a number in 0..9"),
+        (("--option", "ratio"), "expected KEY=VALUE, got 'ratio'"),
+        (("--option", "colour=1"), "unknown option colour"),
+        (("--split", "all"), "expected 'train', 'test' or 'val'"),
+    ],
+)
+def test_mistakes_exit_2_with_one_line(
+    invoke: Invoke, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    out = tmp_path / "p"
+    usual = ("poison", "--data-dir", "digits", "--limit", 50, "--out", out)
+    result = invoke(*usual, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+    assert not (out / "recipe.json").exists()
+
+
+def test_an_empty_folder_is_an_error(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = invoke("poison", "--data-dir", tmp_path / "empty", "--out", tmp_path / "p")
+    assert result.exit_code == 2
+
+
+def test_a_set_is_not_overwritten(invoke: Invoke, tmp_path: Path) -> None:
+    arguments = ("poison", "--data-dir", "digits", "--limit", 50, "--out", tmp_path)
+    assert invoke(*arguments).exit_code == 0
+    second = invoke(*arguments)
+    assert second.exit_code == 2
+    assert "already holds a poisoned set" in second.stderr
+
+
+def test_attacks_can_be_listed_alone(invoke: Invoke) -> None:
+    result = invoke("poison", "--list-attacks")
+    assert result.exit_code == 0
+    assert "badnets-all2one" in result.stdout
+    assert "blend-signal" in result.stdout
