@@ -1,0 +1,44 @@
+"""Compare two sets of settings and name what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings and sequences into one mapping with dotted keys.
+
+    Args:
+        settings: what JSON can hold.
+        prefix: put before each key.
+    """
+    if isinstance(settings, Mapping):
+        items = [(str(key), value) for key, value in settings.items()]
+    elif isinstance(settings, Sequence) and not isinstance(settings, str):
+        items = [(str(index), value) for index, value in enumerate(settings)]
+    else:
+        return {prefix: settings}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def differing_keys(there: Any, now: Any) -> list[str]:
+    """Name the keys whose values differ, with both values.
+
+    Args:
+        there: settings of the stored run.
+        now: settings of this one.
+
+    Returns:
+        ``["base.lr (0.1 there, 0.01 now)", ...]``, empty if nothing differs.
+    """
+    old, new = flatten(there), flatten(now)
+    nothing = "nothing"
+    return [
+        f"{key} ({old.get(key, nothing)} there, {new.get(key, nothing)} now)"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, nothing) != new.get(key, nothing)
+    ]

