@@ -72,7 +72,6 @@ def decode_image(
                     "(a decompression bomb?)"
                 )
             rgb = _to_rgb(image)
-            return rgb if size is None else fit(rgb, size)
     except DecodeError:
         raise
     except UnidentifiedImageError:
@@ -83,6 +82,7 @@ def decode_image(
     except Exception as error:  # damaged files surface as almost any exception in Pillow
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DecodeError(f"damaged: {reason[:_MAX_REASON]}") from error
+    return rgb if size is None else fit(rgb, size)
 
 
 def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -99,10 +99,11 @@ def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if (image.height, image.width) == size:
         return image
     scale = min(image.height / height, image.width / width)
-    box_width, box_height = width * scale, height * scale
+    # Rounding may exceed the image by a hair, which Pillow refuses.
+    box_width, box_height = min(width * scale, image.width), min(height * scale, image.height)
     left, top = (image.width - box_width) / 2, (image.height - box_height) / 2
-    # One resampling of the crop alone: scaling a 1 x 1,000,000 image whole would be a bomb.
     box = (left, top, min(left + box_width, image.width), min(top + box_height, image.height))
+    # One resampling of the crop alone: scaling a 1 x 1,000,000 image whole would be a bomb.
     return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 

@@ -30,7 +30,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 TIME_LIMIT = 60.0  # seconds for one image
 _WINDOW = 64  # images on their way to a worker: enough to keep it busy between two answers
 _WINDOW_BYTES = 1 << 20
-_READ = 1 << 20
+_READ = 1 << 16  # what a pipe holds
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,27 @@ def require_memory(name: str, count: int, shape: tuple[int, int, int]) -> None:
     Raises:
         ValueError: it would take more than 70 % of the memory that is free.
     """
-    need = count * shape[0] * shape[1] * shape[2]
+    what = f"{name}: {count:,} images of {shape[0]}x{shape[1]} pixels"
+    require_bytes(what, count * shape[0] * shape[1] * shape[2])
+
+
+def require_bytes(what: str, need: int) -> None:
+    """Refuse to hold more than the machine can.
+
+    Args:
+        what: what would be held, for the message.
+        need: its size in bytes.
+
+    Raises:
+        ValueError: it is more than 70 % of the memory that is free.
+    """
     free = available_memory()
     if free is None or need <= SHARE * free:
         return
     raise ValueError(
-        f"{name}: {count:,} images of {shape[0]}x{shape[1]} pixels take {need / _GIB:.1f} GiB "
-        f"decoded, and {free / _GIB:.1f} GiB of memory are free (at most {SHARE:.0%} of that is "
-        "used): ask for smaller images with --image-size, or for fewer with --limit"
+        f"{what}: takes {need / _GIB:.1f} GiB decoded, and {free / _GIB:.1f} GiB of memory are "
+        f"free (at most {SHARE:.0%} of that is used): ask for smaller images with --image-size, "
+        "for fewer with --limit, or for a machine with more memory"
     )
 
 

@@ -17,6 +17,7 @@ from typing import Literal, Protocol, TypeAlias
 from fctfast.data.decode_pool import BadFile
 
 MAX_FILE_BYTES = 64 << 20
+_LEAVES = "its name leaves its folder"
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB, which no image here needs"
 
 Kind: TypeAlias = Literal["file", "folder", "bad"]
@@ -149,18 +150,18 @@ class ZipStore:
             self._add(member)
 
     def _add(self, member: zipfile.ZipInfo) -> None:
-        folder: Prefix = ()
         *parents, name = member.filename.rstrip("/").split("/")
-        for position, parent in enumerate(parents):
-            if not _plain_name(parent):
-                # It keeps its row in the class it pretends to stand in, under the rest of its name.
-                rest = "/".join([*parents[position:], name])
-                self._put(folder, Child(rest, "bad", "its name leaves its folder"))
-                return
-            self._put(folder, Child(parent, "folder"))
-            folder = (*folder, parent)
+        folder = tuple(parents)
+        if folder not in self.tree:
+            for depth, parent in enumerate(parents):
+                if not _plain_name(parent):
+                    # It keeps its row in the class it pretends to stand in, under its other names.
+                    folder, name = folder[:depth], "/".join([*parents[depth:], name])
+                    self._put(folder, Child(name, "bad", _LEAVES))
+                    return
+                self._put(folder[:depth], Child(parent, "folder"))
         if not _plain_name(name):
-            self._put(folder, Child(name, "bad", "its name leaves its folder"))
+            self._put(folder, Child(name, "bad", _LEAVES))
         elif member.is_dir():
             self._put(folder, Child(name, "folder"))
         else:
@@ -275,4 +276,4 @@ def _zip_child(name: str, member: zipfile.ZipInfo) -> Child:
 
 
 def _plain_name(name: str) -> bool:
-    return name not in ("", ".", "..") and not any(mark in name for mark in ("\\", "\0"))
+    return name not in ("", ".", "..") and "\\" not in name and "\0" not in name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from fctfast.data.image_set import ImageSet
 from fctfast.data.registry import register
@@ -31,6 +30,8 @@ def open_digits(source: str, request: Request) -> ImageSet:
     Returns:
         uint8 RGB images of 32x32, or of the size asked for.
     """
+    from sklearn.datasets import load_digits  # noqa: PLC0415 (a second that others need not wait)
+
     digits = load_digits()
     order = permutation(len(digits.target), 0, "data.digits.split")
     chosen = order[_TEST:] if request.split == "train" else order[:_TEST]
