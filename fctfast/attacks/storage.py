@@ -21,7 +21,7 @@ def save_poisoned(poisoned: Poisoned, folder: str | Path) -> dict[str, Any]:
     """Write a poisoned set.
 
     ``train.npz`` holds images (uint8 [N, H, W, C]), labels and ids (int64 [N]) and class_names
-    (unicode), without pickle: it opens like any other set and says nothing about the attack.
+    (unicode), and paths if the source has them, without pickle: it opens like any other set and says nothing about the attack.
     ``truth.parquet`` says which samples are poisoned; only evaluation and reports read it.
     ``recipe.json`` says how the set was made and is written last: a folder with a recipe is whole.
 
@@ -47,6 +47,8 @@ def save_poisoned(poisoned: Poisoned, folder: str | Path) -> dict[str, Any]:
         "ids": data.ids.numpy(),
         "class_names": np.array(data.class_names, dtype=np.str_),
     }
+    if data.paths is not None:
+        arrays["paths"] = np.array(data.paths, dtype=np.str_)
     io.write_arrays(folder / SET_FILE, arrays)
     write_truth(folder, data.ids, poisoned.poisoned_mask, poisoned.true_labels)
     recipe = {

@@ -136,9 +136,8 @@ def _measure_model(
 ) -> dict[str, Any]:
     from fctfast import attacks
     from fctfast.data import channel_statistics, open_dataset
-    from fctfast.detect.scoring import resolve_device
     from fctfast.report import evaluate
-    from fctfast.train.progress import make_progress
+    from fctfast.train import make_progress, resolve_device
 
     recipe = attacks.read_recipe(poisoned) if poisoned is not None else None
     if data_dir is None:

@@ -63,7 +63,7 @@ def run(
     from fctfast.detect import score
     from fctfast.detect.split import check_alphas
     from fctfast.report import save_findings
-    from fctfast.train.progress import make_progress
+    from fctfast.train import make_progress
 
     check_alphas(alpha_c, alpha_p)
     opened = model_options.describes_itself(checkpoint, model)

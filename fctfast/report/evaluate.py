@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fctfast.attacks import Attack, trigger_test_set
 from fctfast.data import ImageSet
-from fctfast.train.augment import normalise
+from fctfast.train import normalise
 
 
 def predict(

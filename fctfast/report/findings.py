@@ -10,6 +10,7 @@ from fctfast.detect import Scores, Split
 from fctfast.report.histogram import save_histogram
 from fctfast.report.suspicious import save_contact_sheet, save_suspicious_list
 
+TITLE = 60
 HISTOGRAM, LIST, SHEET = "histogram.png", "suspicious.csv", "suspicious.png"
 
 
@@ -30,7 +31,8 @@ def save_findings(
     """
     folder = Path(folder)
     files = {"histogram": folder / HISTOGRAM, "list": folder / LIST}
-    title = f"FCT scores of {data.name}"
+    short = data.name if len(data.name) <= TITLE else f"…{data.name[-TITLE:]}"
+    title = f"FCT scores of {short}"
     save_histogram(files["histogram"], scores, split, truth=truth, title=title)
     save_suspicious_list(files["list"], scores, split, data.class_names)
     if len(split.poisoned):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,10 @@ def test_missing_or_foreign_files_are_explained(tmp_path: Path) -> None:
     io.write_table(tmp_path / "truth.parquet", {"id": np.arange(3)})
     with pytest.raises(ValueError, match="lacks the columns poisoned, true_label"):
         read_truth(tmp_path)
+
+
+def test_paths_are_kept(make_set: Make, tmp_path: Path) -> None:
+    clean = make_set(40)
+    named = replace(clean, paths=tuple(f"owl/{i}.png" for i in range(40)))
+    attacks.save_poisoned(attacks.poison(named, attacks.get("badnets-all2one")), tmp_path)
+    assert open_dataset(tmp_path).paths == named.paths
