@@ -231,9 +231,10 @@ def read_arrays(path: PathLike) -> dict[str, Array]:
     """
     _require_file(path, ".npz file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single .npy array, not an archive of named arrays")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single .npy array, not an archive of named arrays")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except MemoryError:
         raise

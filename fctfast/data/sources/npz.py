@@ -43,7 +43,7 @@ def open_npz(source: Path, request: Request) -> ImageSet:
     Args:
         source: the file, or a folder with ``train.npz`` or ``test.npz``. Arrays ``images`` (uint8
             [N, H, W, C], [N, H, W] or [N, C, H, W]) and ``labels`` (integers [N]); optional
-            ``ids``, ``paths`` and ``class_names``; or ``x_train``, ``y_train`` and the same for test.
+            ``ids``, ``paths`` and ``class_names``; or ``x_train``, ``y_train``, ``x_test``...
         request: the options.
 
     Returns:
