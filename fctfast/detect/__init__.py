@@ -1,1 +1,42 @@
-"""The SD module: probe, FCT scores, split, verdict."""
+"""The SD module: train a probe, score every sample by FCT, split the set, say what it means.
+
+``detect`` audits a set with a probe of its own; ``score`` uses a model you have. To add a metric,
+write one file here with a function that gives one float a sample, higher for more suspicious, and
+hand it to ``Scores.of(data, values)``: splitting, saving and the verdict then work as they do for
+FCT. ``l_intra.py`` is the shortest example of an equation by its name.
+"""
+
+from __future__ import annotations
+
+from fctfast.detect.batch_norm import recompute_batch_norm
+from fctfast.detect.detection import Detection, DetectSettings, detect
+from fctfast.detect.fct import FctResult, FctSettings, fct
+from fctfast.detect.guards import Health, check_collapse
+from fctfast.detect.l_intra import l_intra
+from fctfast.detect.probe import ProbeSettings, train_probe
+from fctfast.detect.scores import Scores
+from fctfast.detect.scoring import score
+from fctfast.detect.split import Split, split_scores
+from fctfast.detect.verdict import Verdict, VerdictThresholds, verdict
+
+__all__ = [
+    "DetectSettings",
+    "Detection",
+    "FctResult",
+    "FctSettings",
+    "Health",
+    "ProbeSettings",
+    "Scores",
+    "Split",
+    "Verdict",
+    "VerdictThresholds",
+    "check_collapse",
+    "detect",
+    "fct",
+    "l_intra",
+    "recompute_batch_norm",
+    "score",
+    "split_scores",
+    "train_probe",
+    "verdict",
+]

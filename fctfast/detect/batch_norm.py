@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from fctfast.data import ImageSet
+from fctfast.seeding import permutation
+from fctfast.train import normalise
+
+BATCH = 256
+IMAGES = 4096
+"""Statistics of 16 batches of 256 are as good as those of the whole set; more only costs time."""
 
 
 @torch.no_grad()
@@ -20,7 +29,7 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> int:
 
     Args:
         model: any module; changed in place and left in the mode it came in.
-        batches: float [B, C, H, W] inputs, clean of test-time transformations, each with B > 1.
+        batches: float [B, C, H, W] inputs without random augmentation, each with B > 1.
 
     Returns:
         The number of batch-norm layers that were refreshed (0: nothing was run).
@@ -30,9 +39,7 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> int:
 
     Source: DESIGN section 4, required guards.
     """
-    layers = [
-        m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None
-    ]
+    layers = _layers(model)
     if not layers:
         return 0
     modes = {m: m.training for m in model.modules()}
@@ -55,3 +62,57 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> int:
     if not seen:
         raise ValueError("recompute_batch_norm: expected at least one batch, got none")
     return len(layers)
+
+
+def statistics_batches(
+    data: ImageSet,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int,
+    device: torch.device | str,
+) -> Iterator[Tensor]:
+    """Yield the normalised images from which statistics are recomputed.
+
+    Args:
+        data: the set; at most IMAGES of it are drawn, keyed by seed.
+        mean: per channel, in [0, 1] units.
+        std: per channel.
+        seed: key of the draw.
+        device: where the model is.
+
+    Yields:
+        float32 [B, C, H, W], B in 2 .. BATCH.
+    """
+    order = permutation(len(data), seed, "batch-norm")[:IMAGES]
+    for positions in torch.split(order, BATCH):
+        # One sample has no variance; a set of one image still gets its (useless) batch of two.
+        rows = positions if len(positions) > 1 else positions.repeat(2)
+        yield normalise(data.images[rows].to(device), mean, std, memory_format=torch.channels_last)
+
+
+@contextmanager
+def keep_statistics(model: nn.Module) -> Iterator[None]:
+    """Give a block the freedom to recompute statistics; afterwards they are what they were.
+
+    A running training must not notice that it was scored in between: scoring more or fewer
+    snapshots would change the weights that follow.
+
+    Args:
+        model: its running mean, variance and batch count come back.
+    """
+    kept = [
+        (layer, [buffer.clone() for buffer in layer.buffers(recurse=False)])
+        for layer in _layers(model)
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for layer, buffers in kept:
+                for buffer, value in zip(layer.buffers(recurse=False), buffers, strict=True):
+                    buffer.copy_(value)
+
+
+def _layers(model: nn.Module) -> list[_BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]

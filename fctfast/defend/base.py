@@ -1,0 +1,111 @@
+"""The base model of D-BR: plain supervised training on the suspicious set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fctfast.data import ImageSet
+from fctfast.models import ModelInfo
+from fctfast.seeding import derive_seed
+from fctfast.train import (
+    AugmentSettings,
+    Budget,
+    FitSettings,
+    Fitted,
+    Progress,
+    ScheduleSettings,
+    Stage,
+    cross_entropy,
+    fit,
+)
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """Base training written down; the defaults are the published ones for CIFAR-10.
+
+    Args:
+        model: name for :func:`fctfast.models.create_model`.
+        width: channels of the first stage.
+        stem: stem of the ResNet family.
+        budget: passes over the data.
+        fit: batch size, SGD, schedule.
+        augment: random crop and flip.
+
+    Source: DESIGN section 4, row "backdoored base model".
+    """
+
+    model: str = "resnet18"
+    width: int = 64
+    stem: str = "auto"
+    budget: Budget = field(default_factory=lambda: Budget(epochs=200))
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(
+            schedule=ScheduleSettings("multistep", milestones=(100, 150))
+        )
+    )
+    augment: AugmentSettings = field(default_factory=lambda: AugmentSettings(crop=4, flip=True))
+
+    def info(self, data: ImageSet, mean: Sequence[float], std: Sequence[float]) -> ModelInfo:
+        """Describe the network for a set of images."""
+        return ModelInfo(
+            arch=self.model,
+            num_classes=data.num_classes,
+            width=self.width,
+            in_channels=data.channels,
+            image_size=data.image_size,
+            stem=self.stem,
+            mean=tuple(mean),
+            std=tuple(std),
+            class_names=data.class_names,
+        )
+
+
+def train_base(
+    data: ImageSet,
+    settings: BaseSettings,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    device: str | torch.device = "auto",
+) -> tuple[nn.Module, Fitted]:
+    """Train a classifier on the set as it is, backdoor and all.
+
+    Args:
+        data: the suspicious set.
+        settings: network, budget, augmentation.
+        mean: per channel, in [0, 1] units.
+        std: per channel.
+        seed: key of initial weights, order and augmentation.
+        checkpoint: file to resume from after each pass; default none.
+        progress: where to report.
+        device: "auto" or a torch device.
+
+    Returns:
+        The model in eval mode, last epoch, and its history.
+
+    Source: paper Algorithm 4, line 2.
+    """
+    model = settings.info(data, mean, std).build(seed=derive_seed(seed, "base"))
+    stage = Stage("base", data, cross_entropy, settings.budget, settings.augment)
+    fitted = fit(
+        model,
+        stage,
+        settings=settings.fit,
+        mean=mean,
+        std=std,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+        label="base",
+        device=device,
+    )
+    return model, fitted

@@ -1,0 +1,305 @@
+"""`detect`: the audit of a set: probe, FCT scores, split, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fctfast import io
+from fctfast.data import ImageSet
+from fctfast.detect.fct import FctSettings
+from fctfast.detect.probe import ProbeSettings, train_probe
+from fctfast.detect.scores import PathLike, Scores
+from fctfast.detect.scoring import as_image_set, normalisation
+from fctfast.detect.snapshots import Snapshot, combine, take_snapshot
+from fctfast.detect.split import Split, check_alphas, split_scores
+from fctfast.detect.verdict import Verdict, verdict
+from fctfast.models import ModelInfo, save_model
+from fctfast.train import Progress, resolve_device
+
+MODES = ("robust", "published")
+FORMAT = "fctfast-detection-1"
+SCORES_FILE, RESULT_FILE, PROBE_FILE = "scores.parquet", "detection.json", "probe.safetensors"
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """The SD module written down.
+
+    Args:
+        probe: network and budgets.
+        score: draws of tau, batch size, precision.
+        snapshots: last passes of the probe that are scored and averaged, at least 1.
+        recompute_batch_norm: score with recomputed statistics.
+        mean: normalisation; default: that of the images.
+        std: normalisation; given if and only if mean is.
+    """
+
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    score: FctSettings = field(default_factory=FctSettings)
+    snapshots: int = 1
+    recompute_batch_norm: bool = True
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else tuple(value))
+        if self.snapshots < 1:
+            raise ValueError(f"snapshots: expected at least 1, got {self.snapshots}")
+
+    def published(self) -> DetectSettings:
+        """The published SD on the same network: its budgets, one draw, no guards.
+
+        Source: DESIGN section 4, last column of the table.
+        """
+        plain = ProbeSettings()
+        return replace(
+            self,
+            probe=replace(
+                self.probe,
+                learn=plain.learn,
+                spread=plain.spread,
+                fit=replace(plain.fit, precision=self.probe.fit.precision),
+            ),
+            score=replace(self.score, draws=1),
+            snapshots=1,
+            recompute_batch_norm=False,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """The result of an audit.
+
+    Args:
+        scores: one FCT a sample.
+        split: D_c, D_u, D_p and the thresholds.
+        verdict: whether there is evidence of poisoning at all.
+        snapshots: health of each scored moment of the probe.
+        settings: how it was made, ready for JSON.
+        probe: the trained probe, or None when loaded.
+        info: description of the probe, or None when loaded.
+    """
+
+    scores: Scores
+    split: Split
+    verdict: Verdict
+    snapshots: tuple[dict[str, Any], ...]
+    settings: dict[str, Any]
+    probe: nn.Module | None = None
+    info: ModelInfo | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the per-sample scores, ready for JSON."""
+        return {
+            "format": FORMAT,
+            "settings": self.settings,
+            "split": self.split.summary(),
+            "verdict": self.verdict.summary(),
+            "snapshots": list(self.snapshots),
+            "samples": len(self.scores),
+            "quarantined": len(self.scores.quarantined),
+        }
+
+    def save(self, folder: PathLike) -> Path:
+        """Write scores.parquet, detection.json and, if there is one, the probe.
+
+        Args:
+            folder: made if missing.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder)
+        self.scores.save(folder / SCORES_FILE, self.split)
+        if self.probe is not None and self.info is not None:
+            save_model(folder / PROBE_FILE, self.probe, self.info)
+        # Last: a folder with this file is complete.
+        io.write_json(folder / RESULT_FILE, self.summary())
+        return folder
+
+    @classmethod
+    def load(cls, folder: PathLike) -> Detection:
+        """Read what :meth:`save` wrote (without the probe).
+
+        Raises:
+            FileNotFoundError: no detection there.
+            ValueError: damaged, or not a detection.
+        """
+        folder = Path(folder)
+        raw = io.read_json(folder / RESULT_FILE)
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            raise ValueError(
+                f"{folder / RESULT_FILE} is not the result of a detection (format {FORMAT})"
+            )
+        scores = Scores.load(folder / SCORES_FILE, raw["settings"])
+        shares = raw["split"]
+        split = split_scores(
+            scores.ids, scores.fct, alpha_c=shares["alpha_c"], alpha_p=shares["alpha_p"]
+        )
+        if split.summary() != shares:
+            raise ValueError(f"{folder}: {SCORES_FILE} and {RESULT_FILE} are of different runs")
+        return cls(
+            scores=scores,
+            split=split,
+            verdict=Verdict.from_summary(raw["verdict"]),
+            snapshots=tuple(raw["snapshots"]),
+            settings=raw["settings"],
+        )
+
+
+def detect(
+    data: Any,
+    *,
+    mode: str = "robust",
+    settings: DetectSettings | None = None,
+    seed: int = 0,
+    alpha_c: float = 0.2,
+    alpha_p: float = 0.05,
+    draws: int | None = None,
+    device: str | torch.device = "auto",
+    progress: Progress | None = None,
+    out: PathLike | None = None,
+) -> Detection:
+    """Audit a set of labelled images for poisoned samples.
+
+    A probe is trained on the set as it is, each sample is scored by how far a random rotation and
+    shift throws its features, and the set is split by score. Only images and labels are read.
+
+    Args:
+        data: an ImageSet, what :func:`~fctfast.data.open_dataset` takes, or a map-style dataset.
+        mode: "robust" (guards; the default) or "published" (the paper's code, no guards).
+        settings: network, budgets and guards; default :class:`DetectSettings`. "published" takes
+            only the network and the normalisation from it.
+        seed: key of all randomness, default 0.
+        alpha_c: share taken as clean, default .2.
+        alpha_p: share taken as poisoned, default .05.
+        draws: K, overrides the settings.
+        device: "auto" or a torch device.
+        progress: where to report; default nowhere.
+        out: folder for the result and for what a killed run resumes from; default: nothing is
+            written.
+
+    Returns:
+        Scores, split and verdict.
+
+    Raises:
+        FileNotFoundError: no such data.
+        ValueError: impossible alphas, one class, fewer samples than 1/alpha, an unknown mode, a
+            folder of a run with other settings, or a probe that collapsed (robust only).
+
+    Source: paper sections 3.2 and A.1, Algorithms 1 and 2; DESIGN section 4.
+
+    Example:
+        >>> found = detect("digits", seed=1)
+        >>> found.verdict.evidence, found.split.poisoned[-5:]
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+    check_alphas(alpha_c, alpha_p)
+    chosen = settings or DetectSettings()
+    if mode == "published":
+        chosen = chosen.published()
+    if draws is not None:
+        chosen = replace(chosen, score=replace(chosen.score, draws=draws))
+    options = {} if progress is None else {"progress": progress}
+    images = as_image_set(data, seed=seed, **options)
+    _check_data(images, alpha_c, alpha_p)
+    mean, std = normalisation(images, None, chosen.mean, chosen.std)
+    folder = None if out is None else Path(out)
+    probe, snapshots = _probe_and_score(
+        images,
+        chosen,
+        mean=mean,
+        std=std,
+        seed=seed,
+        device=resolve_device(device),
+        progress=progress,
+        folder=folder,
+    )
+    fct = combine(snapshots) if mode == "robust" else snapshots[-1].fct
+    described = {"mode": mode, "seed": seed, **asdict(replace(chosen, mean=mean, std=std))}
+    scores = Scores.of(images, fct, **described)
+    split = scores.split(alpha_c, alpha_p)
+    flagged = torch.isin(images.ids, split.poisoned)
+    detection = Detection(
+        scores=scores,
+        split=split,
+        verdict=verdict(scores.fct, scores.labels, flagged, images.num_classes),
+        snapshots=tuple(s.summary() for s in snapshots),
+        settings=scores.settings,
+        probe=probe,
+        info=chosen.probe.info(images, mean, std),
+    )
+    if folder is not None:
+        detection.save(folder)
+    return detection
+
+
+def _probe_and_score(
+    images: ImageSet,
+    settings: DetectSettings,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int,
+    device: torch.device,
+    progress: Progress | None,
+    folder: Path | None,
+) -> tuple[nn.Module, list[Snapshot]]:
+    passes = settings.probe.passes(images)
+    wanted = range(max(0, passes - settings.snapshots), passes)
+    taken: dict[int, Snapshot] = {}
+
+    def snapshot(model: nn.Module, record: dict[str, Any]) -> None:
+        number = record["pass"]
+        if number in wanted and number not in taken:
+            taken[number] = take_snapshot(
+                model,
+                images,
+                step=record["step"],
+                mean=mean,
+                std=std,
+                seed=seed,
+                settings=settings.score,
+                recompute=settings.recompute_batch_norm,
+                device=device,
+                progress=progress,
+                path=None if folder is None else folder / f"snapshot-{number:03d}.safetensors",
+            )
+
+    probe, fitted = train_probe(
+        images,
+        settings.probe,
+        mean=mean,
+        std=std,
+        seed=seed,
+        checkpoint=None if folder is None else folder / "probe-state.safetensors",
+        on_pass=lambda end: snapshot(end.model, end.record),
+        progress=progress,
+        device=device,
+    )
+    for record in fitted.history:
+        # Passes that a killed run had finished were scored before their checkpoint was written:
+        # their files are there, and no model is run.
+        snapshot(probe, record)
+    return probe, [taken[number] for number in sorted(taken)]
+
+
+def _check_data(images: ImageSet, alpha_c: float, alpha_p: float) -> None:
+    if not len(images):
+        raise ValueError("detect: the data set holds no readable sample")
+    if torch.unique(images.labels).numel() < 2:
+        raise ValueError(
+            "detect: all samples carry one label; FCT needs a classifier, and so at least two "
+            "classes (is the folder one level too deep?)"
+        )
+    # Raises where there are fewer samples than 1/alpha, before the probe is trained.
+    split_scores(images.ids, torch.zeros(len(images)), alpha_c=alpha_c, alpha_p=alpha_p)

@@ -1,0 +1,131 @@
+"""The SD probe: some cross-entropy lets the backdoor in, L_intra spreads the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fctfast.data import ImageSet
+from fctfast.detect.l_intra import l_intra
+from fctfast.models import ModelInfo
+from fctfast.seeding import derive_seed
+from fctfast.train import (
+    Budget,
+    FitSettings,
+    Fitted,
+    PassEnd,
+    Progress,
+    ScheduleSettings,
+    Stage,
+    cross_entropy,
+    fit,
+)
+from fctfast.train.stage import unfold
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Network and budget of the probe; the defaults are the published ones.
+
+    Args:
+        model: name for :func:`fctfast.models.create_model`.
+        width: channels of the first stage.
+        stem: stem of the ResNet family.
+        learn: budget of cross-entropy, e_t = 2 epochs.
+        spread: budget of L_intra, e_f = 10 epochs; `Budget(epochs=0)` leaves it out.
+        fit: batch size, SGD and schedule, which L_intra continues.
+
+    Source: paper appendix C.5; DESIGN section 4, rows "SD probe" and "L_intra".
+    """
+
+    model: str = "resnet18"
+    width: int = 64
+    stem: str = "auto"
+    learn: Budget = field(default_factory=lambda: Budget(epochs=2))
+    spread: Budget = field(default_factory=lambda: Budget(epochs=10))
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(schedule=ScheduleSettings("cosine", t_max=100))
+    )
+
+    def stages(self, data: ImageSet) -> list[Stage]:
+        """Unfold the budgets into what :func:`fctfast.train.fit` runs."""
+        return [
+            Stage("probe", data, cross_entropy, self.learn),
+            Stage("spread", data, intra_loss, self.spread),
+        ]
+
+    def passes(self, data: ImageSet) -> int:
+        """Count the passes over the data that the budgets buy."""
+        return len(unfold(self.stages(data), self.fit.batch_size))
+
+    def info(self, data: ImageSet, mean: Sequence[float], std: Sequence[float]) -> ModelInfo:
+        """Describe the probe's network for a set of images."""
+        return ModelInfo(
+            arch=self.model,
+            num_classes=data.num_classes,
+            width=self.width,
+            in_channels=data.channels,
+            image_size=data.image_size,
+            stem=self.stem,
+            mean=tuple(mean),
+            std=tuple(std),
+            class_names=data.class_names,
+        )
+
+
+def intra_loss(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """L_intra as a training loss; the classifier rests."""
+    return l_intra(features, labels)
+
+
+def train_probe(
+    data: ImageSet,
+    settings: ProbeSettings,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    on_pass: Callable[[PassEnd], bool | None] | None = None,
+    progress: Progress | None = None,
+    device: str | torch.device = "auto",
+) -> tuple[nn.Module, Fitted]:
+    """Train the probe on the suspicious set, labels as given, without augmentation.
+
+    Augmentation would hinder the backdoor, and a probe without the backdoor separates nothing.
+
+    Args:
+        data: the suspicious set.
+        settings: network and budgets.
+        mean: per channel, in [0, 1] units.
+        std: per channel.
+        seed: key of initial weights and order.
+        checkpoint: file to resume from after each pass; default none.
+        on_pass: called after each pass; see :func:`fctfast.train.fit`.
+        progress: where to report.
+        device: "auto" or a torch device.
+
+    Returns:
+        The probe in eval mode, and its history.
+
+    Source: paper, Algorithm 2, lines 1 to 5.
+    """
+    model = settings.info(data, mean, std).build(seed=derive_seed(seed, "probe"))
+    fitted = fit(
+        model,
+        settings.stages(data),
+        settings=settings.fit,
+        mean=mean,
+        std=std,
+        seed=seed,
+        checkpoint=checkpoint,
+        on_epoch=on_pass,
+        progress=progress,
+        label="probe",
+        device=device,
+    )
+    return model, fitted
