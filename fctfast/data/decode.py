@@ -33,6 +33,7 @@ MAX_PIXELS = 100_000_000
 REQUEST = struct.Struct("<Q")  # length of the file that follows
 ANSWER = struct.Struct("<BII")  # 0, height, width, then RGB rows; or 1, length, 0, then a reason
 HELLO = b"fctfast-decoder\n"
+_BOMB = "more pixels than the {:,} allowed (a decompression bomb?)"
 _MAX_REASON = 300
 _WORKER_MEMORY = 4 << 30
 
@@ -67,13 +68,12 @@ def decode_image(
             warnings.simplefilter("ignore")  # the limits below are ours, and errors
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > max_pixels:
-                raise DecodeError(
-                    f"{image.width}x{image.height} pixels, more than the {max_pixels:,} allowed "
-                    "(a decompression bomb?)"
-                )
+                raise DecodeError(_BOMB.format(max_pixels))
             rgb = _to_rgb(image)
     except DecodeError:
         raise
+    except Image.DecompressionBombError:  # Pillow's own limit, met before ours is asked
+        raise DecodeError(_BOMB.format(max_pixels)) from None
     except UnidentifiedImageError:
         # Pillow's own text holds a memory address, which would differ from run to run.
         raise DecodeError("not a JPEG, PNG, WebP or BMP image") from None

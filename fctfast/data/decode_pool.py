@@ -98,7 +98,7 @@ def decode_stream(
         pool.close()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     """One process, what it was given, and what has come back so far."""
 
@@ -241,6 +241,8 @@ class _Pool:
         heard = set()
         for key, event in ready:
             worker = key.data
+            if worker not in self.workers:
+                continue  # buried in this very round; its descriptors may belong to its successor
             if event == selectors.EVENT_WRITE:
                 worker.send()
                 continue
