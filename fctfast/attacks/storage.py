@@ -20,8 +20,9 @@ FORMAT = "fctfast-poisoned-1"
 def save_poisoned(poisoned: Poisoned, folder: str | Path) -> dict[str, Any]:
     """Write a poisoned set.
 
-    ``train.npz`` holds images (uint8 [N, H, W, C]), labels and ids (int64 [N]) and class_names
-    (unicode), and paths if the source has them, without pickle: it opens like any other set and says nothing about the attack.
+    ``train.npz`` holds images (uint8 [N, H, W, C]), labels and ids (int64 [N]), class_names
+    (unicode), and paths if the source has them, without pickle: it opens like any other set and
+    says nothing about the attack.
     ``truth.parquet`` says which samples are poisoned; only evaluation and reports read it.
     ``recipe.json`` says how the set was made and is written last: a folder with a recipe is whole.
 

@@ -8,6 +8,10 @@ FCT. ``l_intra.py`` is the shortest example of an equation by its name.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from fctfast.detect.batch_norm import recompute_batch_norm
 from fctfast.detect.detection import Detection, DetectSettings, detect
 from fctfast.detect.fct import FctResult, FctSettings, fct
@@ -40,3 +44,13 @@ __all__ = [
     "train_probe",
     "verdict",
 ]
+
+
+class _Room(ModuleType):
+    """``fctfast.detect(data)`` runs the audit, ``fctfast.detect.Scores`` is a name of the room."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Detection:
+        return detect(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fctfast.report.evaluate import evaluate, predict
+from fctfast.report.evaluation import evaluate, predict
 from fctfast.report.findings import save_findings
 from fctfast.report.histogram import save_histogram
 from fctfast.report.metrics import auroc, split_quality

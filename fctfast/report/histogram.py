@@ -76,7 +76,7 @@ def save_histogram(
         )
     axes.set_xlim(edges[0], edges[-1])
     if by_ratio:
-        _ratio_axis(axes)
+        _ratio_axis(axes, float(np.log10(edges[-1] / edges[0])))
     _threshold(axes, "c", split.gamma_c, CLEAN)
     _threshold(axes, "p", split.gamma_p, POISONED)
     _dress(figure, axes, f"{title}, {len(values):,} samples")
@@ -99,12 +99,14 @@ def _bins(fct: Array) -> tuple[Array, bool]:
     return np.linspace(low, high, count + 1), False
 
 
-def _ratio_axis(axes: Any) -> None:
-    """Ticks at 1, 2, 5, 10, ... as plain numbers."""
+def _ratio_axis(axes: Any, decades: float) -> None:
+    """Ticks at 1, 2, 5, 10, ... as plain numbers; only at powers of ten over many decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    axes.xaxis.set_major_locator(
+        LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,), numticks=15)
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
@@ -113,14 +115,17 @@ def _threshold(axes: Any, name: str, value: float | None, colour: str) -> None:
     """A dashed line with its value above the frame; nothing where the part is empty."""
     if value is None:
         return
-    axes.axvline(value, color=colour, linewidth=1.4, linestyle=(0, (4, 3)))
+    low, high = axes.get_xlim()
+    shown = min(max(value, low), high)  # a label outside the frame would squeeze the picture
+    axes.axvline(shown, color=colour, linewidth=1.4, linestyle=(0, (4, 3)))
     axes.annotate(
         rf"$\gamma_{name}$ = {value:.4g}",
-        xy=(value, 1.0),
+        xy=(shown, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(0, 4),
+        xytext=(-3 if name == "c" else 3, 4),
         textcoords="offset points",
-        ha="right" if name == "c" else "left",
+        # Away from the other threshold, unless that leads out of the frame.
+        ha="right" if name == "c" and shown > low else "left",
         va="bottom",
         color=colour,
         fontsize=10,
