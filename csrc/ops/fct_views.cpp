@@ -1,6 +1,10 @@
-#include "common.h"
-#include "cpu_kernels.h"
 #include "fct_views.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "cpu_kernels.h"
 
 namespace fctfast {
 
@@ -44,19 +48,20 @@ Tensor empty_views(const ViewsShape& s, const Tensor& like, ScalarType dtype, bo
                                             : torch::headeronly::MemoryFormat::Contiguous);
 }
 
-std::vector<float> normalisation_table(const std::vector<double>& mean,
-                                       const std::vector<double>& std) {
-  std::vector<float> table;
-  table.reserve(mean.size() * 256);
-  for (size_t c = 0; c < mean.size(); ++c) {
-    const float shift = static_cast<float>(mean[c]), scale = static_cast<float>(std[c]);
-    for (int value = 0; value < 256; ++value)
-      table.push_back((static_cast<float>(value) / 255.0f - shift) / scale);
-  }
-  return table;
-}
-
 namespace {
+
+// A large output is a fresh mapping, and its first touch costs more than the kernel: 4 KB at a
+// time 39 ms for 77 MB on one thread, which is eight times what writing it takes.
+void prefer_huge_pages(void* data, size_t bytes) {
+#if defined(__linux__)
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kHugePage - 1) & ~(kHugePage - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) & ~(kHugePage - 1);
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)data, (void)bytes;
+#endif
+}
 
 Tensor fct_views(const Tensor& images, const Tensor& coefficients, const std::vector<double>& mean,
                  const std::vector<double>& std, bool nhwc, ScalarType dtype, bool channels_last,
@@ -64,7 +69,7 @@ Tensor fct_views(const Tensor& images, const Tensor& coefficients, const std::ve
   const ViewsShape s = check_fct_views(images, coefficients, mean, std, nhwc, dtype);
   Tensor out = empty_views(s, images, dtype, channels_last, originals);
   if (out.numel() == 0) return out;
-  const std::vector<float> table = normalisation_table(mean, std);
+  const std::vector<float> shift(mean.begin(), mean.end()), scale(std.begin(), std.end());
   const Coefficients k = coefficients_of(coefficients, s.batch, "fct_views");
   FctViewsArgs args;
   args.images = static_cast<const uint8_t*>(images.const_data_ptr());
@@ -79,9 +84,11 @@ Tensor fct_views(const Tensor& images, const Tensor& coefficients, const std::ve
   args.draws = s.draws;
   args.nearest = k.nearest;
   args.bilinear = k.bilinear;
-  args.table = table.data();
+  args.mean = shift.data();
+  args.std = scale.data();
   args.out = out.mutable_data_ptr();
   args.kind = kind_of(dtype, "fct_views");
+  prefer_huge_pages(args.out, static_cast<size_t>(out.numel()) * (dtype == ScalarType::Float ? 4 : 2));
   args.channels_last = channels_last;
   args.originals = originals;
   const int64_t per_sample = (1 + s.draws) * s.channels * s.height * s.width;

@@ -17,8 +17,4 @@ ViewsShape check_fct_views(const Tensor& images, const Tensor& coefficients,
 Tensor empty_views(const ViewsShape& s, const Tensor& like, ScalarType dtype, bool channels_last,
                    bool originals);
 
-// [channels][256]: the normalised value of each byte, as x.float().div(255).sub(mean).div(std).
-std::vector<float> normalisation_table(const std::vector<double>& mean,
-                                       const std::vector<double>& std);
-
 }  // namespace fctfast

@@ -20,7 +20,8 @@ struct FctViewsArgs {
   int64_t draws;
   const NearestCoefficients* nearest;    // [draws][batch], or null
   const BilinearCoefficients* bilinear;  // [draws][batch], or null
-  const float* table;                    // [channels][256], the normalised value of a byte
+  const float* mean;                     // [channels], of images scaled to [0, 1]
+  const float* std;                      // [channels]
   void* out;                             // [(originals + draws) * batch, C, H, W]
   ScalarKind kind;                       // f32, f16, bf16
   bool channels_last, originals;

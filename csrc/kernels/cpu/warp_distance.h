@@ -46,8 +46,8 @@ struct RowWarp {
     if (is_nearest()) return t.index[0] == plane_size ? fill : widen(plane[t.index[0]]);
     Acc value = 0;
     for (int i = 0; i < 4; ++i)
-      if (t.index[i] != plane_size) value += t.weight[i] * (widen(plane[t.index[i]]) - fill);
-    return value + fill;
+      value += t.weight[i] * (t.index[i] == plane_size ? fill : widen(plane[t.index[i]]));
+    return value;
   }
 };
 

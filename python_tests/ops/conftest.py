@@ -1,0 +1,68 @@
+"""What every op's tests share: the devices they run on and the checks every op passes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from fctfast.ops import library_status
+
+# Only where there is a GPU, so that elsewhere no test is skipped for each op and shape; one test
+# (test_library.py) says in its skip that the device was missing.
+_GPU = torch.cuda.is_available() and library_status().cuda_loaded
+DEVICES = ["cpu"] + ([pytest.param("cuda", marks=pytest.mark.cuda)] if _GPU else [])
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device an op runs on: one decorator gives a test its CUDA variant."""
+    return str(request.param)
+
+
+@pytest.fixture
+def assert_close_to_reference() -> Callable[..., None]:
+    """The op's error against float64 is at most the plain op's in the same dtype, plus a bound."""
+
+    def check(ours: Tensor, plain: Tensor, exact: Tensor, bound: float) -> None:
+        scale = exact.abs().max().clamp_min(1e-12)
+        ours_error = (ours.double() - exact).abs() / scale
+        plain_error = float(((plain.double() - exact).abs() / scale).max()) if plain.numel() else 0
+        allowed = plain_error + bound
+        if ours_error.numel() and float(ours_error.max()) > allowed:
+            worst = int(ours_error.argmax())
+            raise AssertionError(
+                f"element {worst}: ours {ours.flatten()[worst].item()}, exact "
+                f"{exact.flatten()[worst].item()}, error {ours_error.max().item():.3g} > "
+                f"{allowed:.3g} (plain torch {plain_error:.3g} + {bound:.3g})"
+            )
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def run_with_isa() -> Callable[[str, str], str]:
+    """Run a Python snippet with another instruction set's kernels; returns what it printed."""
+
+    @functools.cache
+    def run(code: str, isa: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "FCTFAST_ISA": isa},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=os.path.expanduser("~"),
+        )
+        if done.returncode and "no CPU kernels could be loaded" in done.stderr:
+            pytest.skip(f"instruction set: this processor has no {isa}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
