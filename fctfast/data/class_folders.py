@@ -170,6 +170,8 @@ def _decode(
             bad = child.kind == "bad"
             yield place, BadFile(child.problem) if bad else store.read(rows[number].prefix, child)
 
+    if request.image_size is not None:
+        require_memory(store.name, len(chosen), (*request.image_size, 3))
     images: torch.Tensor | None = None
     first = 0
     errors: dict[int, str] = {}

@@ -20,12 +20,14 @@ _RECONSTRUCT = "reconstruct"
 _ARRAY = "array"
 _DTYPE = "dtype"
 _ENCODE = "encode"
+_BYTES = "bytes"
 _ALLOWED = {
     "numpy.core.multiarray _reconstruct": _RECONSTRUCT,
     "numpy._core.multiarray _reconstruct": _RECONSTRUCT,
     "numpy ndarray": _ARRAY,
     "numpy dtype": _DTYPE,
     "_codecs encode": _ENCODE,
+    "__builtin__ bytes": _BYTES,
 }
 _NUMBER_TYPE = re.compile(r"[biuf][1248]|\?")
 
@@ -123,7 +125,9 @@ def _stand_in(meaning: str, arguments: tuple[Any, ...]) -> Any:
         return _Array()
     if meaning == _DTYPE and arguments and _NUMBER_TYPE.fullmatch(_text(arguments[0])):
         return _Dtype(_text(arguments[0]))
-    # How Python 3 writes bytes in the old protocols.
+    # How Python 3 writes bytes in the old protocols: none, and some.
+    if meaning == _BYTES and not arguments:
+        return b""
     if meaning == _ENCODE and arguments[1:] == ("latin1",) and isinstance(arguments[0], str):
         return arguments[0].encode("latin-1")
     raise UnsafePickleError(f"it makes a {meaning} from {arguments!r:.80}")
