@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -175,20 +176,23 @@ def _decode(
     images: torch.Tensor | None = None
     first = 0
     errors: dict[int, str] = {}
+    workers = request.workers or default_workers(len(chosen))
     decoded = decode_stream(jobs(), size=request.image_size, workers=default_workers(len(chosen)))
-    for place, result in request.progress(decoded, len(chosen), f"decoding {store.name}"):
-        if isinstance(result, BadFile):
-            errors[place] = result.reason
-            continue
-        if images is None:
-            height, width = result.shape[:2]
-            require_memory(store.name, len(chosen), (height, width, 3))
-            images, first = torch.empty(len(chosen), height, width, 3, dtype=torch.uint8), place
-        if result.shape != images.shape[1:]:
-            raise _different_sizes(
-                store.name, rows[chosen[first]], images, rows[chosen[place]], result
-            )
-        images.numpy()[place] = result
+    # Closed by name: the traceback of an error would keep the processes alive as long as itself.
+    with closing(decoded):
+        for place, result in request.progress(decoded, len(chosen), f"decoding {store.name}"):
+            if isinstance(result, BadFile):
+                errors[place] = result.reason
+                continue
+            if images is None:
+                shape = (result.shape[0], result.shape[1], 3)
+                require_memory(store.name, len(chosen), shape)
+                images, first = torch.empty(len(chosen), *shape, dtype=torch.uint8), place
+            if result.shape != images.shape[1:]:
+                raise _different_sizes(
+                    store.name, rows[chosen[first]], images, rows[chosen[place]], result
+                )
+            images.numpy()[place] = result
     kept = [place for place in range(len(chosen)) if place not in errors]
     if images is None:
         images = torch.empty(len(chosen), 1, 1, 3, dtype=torch.uint8)

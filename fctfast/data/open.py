@@ -20,6 +20,7 @@ def open_dataset(
     limit: int | None = None,
     seed: int = 0,
     progress: ProgressCallback = terminal_progress,
+    workers: int | None = None,
 ) -> ImageSet:
     """Load a labelled image set from a name, a path or a dataset object.
 
@@ -39,6 +40,7 @@ def open_dataset(
         limit: draw this many samples at random, keyed by ``seed``; default all.
         seed: keys the draw; default 0.
         progress: shows how far loading is; default a bar on stderr if it is a terminal.
+        workers: processes that decode image files; default one a core.
 
     Returns:
         The images with their ids, labels, class names and quarantined rows.
@@ -59,7 +61,7 @@ def open_dataset(
         size: tuple[int, int] | None = (index(image_size[0]), index(image_size[1]))
     else:
         size = None if image_size is None else (index(image_size), index(image_size))
-    request = Request(split, size, limit, seed, progress)
+    request = Request(split, size, limit, seed, progress, workers)
     if isinstance(source, str | os.PathLike):
         source = _named_or_path(source)
     for candidate in sources():

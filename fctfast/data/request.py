@@ -25,6 +25,7 @@ class Request:
         limit: how many samples to draw, or None for all.
         seed: keys the draw.
         progress: shows how far loading is.
+        workers: decoder processes, or None for one a core.
     """
 
     split: str = "train"
@@ -32,12 +33,15 @@ class Request:
     limit: int | None = None
     seed: int = 0
     progress: ProgressCallback = terminal_progress
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if self.split not in ("train", "test", "val"):
             raise ValueError(f"split: expected 'train', 'test' or 'val', got {self.split!r}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: expected at least 1 sample, got {self.limit}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers: expected at least 1 process, got {self.workers}")
         if self.image_size is not None and not (
             len(self.image_size) == 2 and all(1 <= side <= 32767 for side in self.image_size)
         ):

@@ -78,7 +78,8 @@ def score(
     if image_size is None and info is not None:
         image_size = info.image_size
     shown = progress or Quiet()
-    images = as_image_set(data, image_size=image_size, seed=seed, progress=shown)
+    decoders = None if workers == "auto" else int(workers)
+    images = as_image_set(data, image_size=image_size, seed=seed, progress=shown, workers=decoders)
     if not len(images):
         raise ValueError("score: the data set holds no readable sample")
     mean, std = normalisation(images, info, mean, std)
