@@ -177,7 +177,7 @@ def _decode(
     first = 0
     errors: dict[int, str] = {}
     workers = request.workers or default_workers(len(chosen))
-    decoded = decode_stream(jobs(), size=request.image_size, workers=default_workers(len(chosen)))
+    decoded = decode_stream(jobs(), size=request.image_size, workers=workers)
     # Closed by name: the traceback of an error would keep the processes alive as long as itself.
     with closing(decoded):
         for place, result in request.progress(decoded, len(chosen), f"decoding {store.name}"):

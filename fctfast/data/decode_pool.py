@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +71,7 @@ def decode_stream(
     workers: int = 1,
     time_limit: float = TIME_LIMIT,
     max_pixels: int = decode.MAX_PIXELS,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Decode files in worker processes, each result as soon as it is there.
 
     A worker that dies takes nothing with it: its other images go to a new one, and the image it

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Tree:
 
 def decode_here(
     jobs: Iterable[Job], *, size: tuple[int, int] | None = None, workers: int = 1
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """What decode_stream does, without processes and in reversed order."""
     for key, data in reversed(list(jobs)):
         try:
@@ -422,3 +422,21 @@ def test_the_real_images(shared_data: Path) -> None:
     )
     assert large.images.shape == (40, 64, 64, 3)
     assert torch.unique(large.labels).numel() == 40
+
+
+@pytest.mark.parametrize(("asked", "started"), [(None, 1), (3, 3)])
+def test_as_many_decoders_start_as_are_asked_for(
+    class_folder: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int | None,
+    started: int,
+) -> None:
+    heard: list[int] = []
+
+    def stream(jobs: Iterable[Job], *, workers: int, **_: Any) -> Generator[Result, None, None]:
+        heard.append(workers)
+        return decode_here(jobs)
+
+    monkeypatch.setattr(class_folders_module, "decode_stream", stream)
+    open_dataset(class_folder({"a": 2, "b": 2}), workers=asked, progress=no_progress)
+    assert heard == [started]

@@ -103,7 +103,7 @@ def test_jobs_are_pulled_as_they_are_needed(encode: Callable[..., bytes]) -> Non
     stream = decode_stream(jobs())
     next(stream)
     assert pulled < 500
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc")
@@ -112,7 +112,7 @@ def test_no_process_is_left_behind(encode: Callable[..., bytes]) -> None:
     stream = decode_stream(((number, encode(0)) for number in range(500)), workers=3)
     next(stream)
     assert len(children() - before) == 3
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert children() == before
 
     def fail() -> Iterator[Job]:
