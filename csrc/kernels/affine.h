@@ -45,8 +45,8 @@ FCT_HD Source nearest_source(const NearestCoefficients& k, int32_t x, int32_t y,
   const uint32_t w = static_cast<uint32_t>(width), h = static_cast<uint32_t>(height);
   // u < w and v < h: what the shift brings in from outside the rotated canvas is fill. Without
   // this mask about 4 % of the pixels are wrong.
-  const bool valid = (u < w) & (v < h) & (static_cast<uint32_t>(sx) < w) &
-                     (static_cast<uint32_t>(sy) < h);
+  const bool valid =
+      (u < w) & (v < h) & (static_cast<uint32_t>(sx) < w) & (static_cast<uint32_t>(sy) < h);
   return {sx, sy, valid};
 }
 

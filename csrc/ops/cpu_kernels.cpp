@@ -50,8 +50,10 @@ const CpuKernels* load() {
     if (entry != nullptr) return entry();
   }
   STD_TORCH_CHECK(false, "fctfast: no CPU kernels could be loaded (FCTFAST_ISA=",
-                  wanted == nullptr ? "" : wanted, ", expected baseline, avx2 or avx512 as far as "
-                  "this processor supports them).", tried);
+                  wanted == nullptr ? "" : wanted,
+                  ", expected baseline, avx2 or avx512 as far as "
+                  "this processor supports them).",
+                  tried);
 }
 
 }  // namespace

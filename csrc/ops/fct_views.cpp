@@ -48,7 +48,8 @@ Tensor fct_views(const Tensor& images, const Tensor& coefficients, const std::ve
   args.std = scale.data();
   args.out = out.mutable_data_ptr();
   args.kind = kind_of(dtype, "fct_views");
-  prefer_huge_pages(args.out, static_cast<size_t>(out.numel()) * (dtype == ScalarType::Float ? 4 : 2));
+  prefer_huge_pages(args.out,
+                    static_cast<size_t>(out.numel()) * (dtype == ScalarType::Float ? 4 : 2));
   args.channels_last = channels_last;
   args.originals = originals;
   const int64_t per_sample = (1 + s.draws) * s.channels * s.height * s.width;

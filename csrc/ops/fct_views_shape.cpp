@@ -19,16 +19,16 @@ ViewsShape check_fct_views(const Tensor& images, const Tensor& coefficients,
   s.stride_x = images.stride(x);
   s.draws = coefficients.dim() == 3 ? coefficients.size(0) : 0;
   const int64_t channels = s.channels;
-  STD_TORCH_CHECK(static_cast<int64_t>(mean.size()) == channels &&
-                      static_cast<int64_t>(std.size()) == channels,
-                  "fct_views: expected mean and std of ", channels, " values, got ", mean.size(),
-                  " and ", std.size());
+  STD_TORCH_CHECK(
+      static_cast<int64_t>(mean.size()) == channels && static_cast<int64_t>(std.size()) == channels,
+      "fct_views: expected mean and std of ", channels, " values, got ", mean.size(), " and ",
+      std.size());
   STD_TORCH_CHECK(s.height <= kMaxSide && s.width <= kMaxSide,
                   "fct_views: expected sides of at most ", kMaxSide, ", got ", s.height, " x ",
                   s.width);
-  STD_TORCH_CHECK(dtype == ScalarType::Float || dtype == ScalarType::Half ||
-                      dtype == ScalarType::BFloat16,
-                  "fct_views: expected dtype float32, float16 or bfloat16");
+  STD_TORCH_CHECK(
+      dtype == ScalarType::Float || dtype == ScalarType::Half || dtype == ScalarType::BFloat16,
+      "fct_views: expected dtype float32, float16 or bfloat16");
   coefficients_of(coefficients, s.batch, "fct_views");
   return s;
 }

@@ -69,8 +69,7 @@ Tensor feature_distance_backward(const Tensor& grad, const Tensor& features, int
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fctfast, m) {
   m.def("feature_distance(Tensor features, int draws, bool mean) -> Tensor");
-  m.def(
-      "feature_distance_backward(Tensor grad, Tensor features, int draws, bool mean) -> Tensor");
+  m.def("feature_distance_backward(Tensor grad, Tensor features, int draws, bool mean) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fctfast, CPU, m) {

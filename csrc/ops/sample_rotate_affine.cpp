@@ -40,9 +40,9 @@ Tensor sample_rotate_affine(const Tensor& ids, int64_t seed, int64_t first_draw,
 }
 
 Tensor affine_coefficients(const Tensor& params, int64_t height, int64_t width, bool bilinear) {
-  STD_TORCH_CHECK(params.dim() == 3 && params.size(2) == 3 &&
-                      params.scalar_type() == ScalarType::Float,
-                  "affine_coefficients: expected params float32 [K, B, 3]");
+  STD_TORCH_CHECK(
+      params.dim() == 3 && params.size(2) == 3 && params.scalar_type() == ScalarType::Float,
+      "affine_coefficients: expected params float32 [K, B, 3]");
   STD_TORCH_CHECK(height <= kMaxSide && width <= kMaxSide,
                   "affine_coefficients: expected sides of at most ", kMaxSide, ", got ", height,
                   " x ", width);

@@ -35,10 +35,9 @@ Tensor warp_distance(const Tensor& x, const Tensor& coefficients, const std::vec
   Tensor out = torch::stable::empty({args.draws, args.batch}, accumulator_type(x.scalar_type()));
   args.distance = out.mutable_data_ptr();
   const int64_t per_item = args.channels * args.height * args.width;
-  torch::stable::parallel_for(0, args.draws * args.batch, grain(per_item),
-                              [&](int64_t begin, int64_t end) {
-                                cpu_kernels().warp_distance(args, begin, end);
-                              });
+  torch::stable::parallel_for(
+      0, args.draws * args.batch, grain(per_item),
+      [&](int64_t begin, int64_t end) { cpu_kernels().warp_distance(args, begin, end); });
   return out;
 }
 
@@ -55,10 +54,9 @@ Tensor warp_distance_backward(const Tensor& grad, const Tensor& x, const Tensor&
   args.grad = dense_grad.const_data_ptr();
   args.grad_x = out.mutable_data_ptr();
   const int64_t per_plane = (1 + args.draws) * args.height * args.width;
-  torch::stable::parallel_for(0, args.batch * args.channels, grain(per_plane),
-                              [&](int64_t begin, int64_t end) {
-                                cpu_kernels().warp_distance_backward(args, begin, end);
-                              });
+  torch::stable::parallel_for(
+      0, args.batch * args.channels, grain(per_plane),
+      [&](int64_t begin, int64_t end) { cpu_kernels().warp_distance_backward(args, begin, end); });
   return out;
 }
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-
-import fctfast
 
 _NAMES = {"ops": "libfctfast_ops.so", "cuda": "libfctfast_cuda.so"}
 
@@ -33,7 +32,9 @@ class LibraryStatus:
 
 def _candidate_folders() -> list[Path]:
     # An editable install has two roots: the checkout and site-packages, where the libraries are.
-    return [Path(root) / "_lib" for root in fctfast.__path__]
+    spec = find_spec("fctfast")
+    roots = list(spec.submodule_search_locations or []) if spec else []
+    return [Path(root) / "_lib" for root in roots]
 
 
 def _find(name: str) -> Path | None:
@@ -47,7 +48,7 @@ def _load_ops() -> Path:
     path = _find(_NAMES["ops"])
     if path is None:
         raise ImportError(
-            f"fctfast: imported from {Path(fctfast.__path__[0])}, where no built library is; run "
+            f"fctfast: imported from {Path(__file__).parents[1]}, where no built library is; run "
             "`pip install .` in the source folder and import from another folder"
         )
     torch.ops.load_library(str(path))

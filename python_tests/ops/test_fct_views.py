@@ -169,7 +169,10 @@ def test_layouts_strides_and_channels_do_not_change_the_views(device: str) -> No
 def test_a_view_depends_on_its_image_and_params_alone(
     batch: int, seed: int, data: st.DataObject, side: int
 ) -> None:
-    images, params = random_images(batch, side, side, seed=seed), tau(batch, (side, side), seed=seed)
+    images, params = (
+        random_images(batch, side, side, seed=seed),
+        tau(batch, (side, side), seed=seed),
+    )
     whole = fct_views(images, params, MEAN, STD, originals=False)
     order = data.draw(st.permutations(range(batch)))
     assert torch.equal(
@@ -193,7 +196,9 @@ def test_empty_batch_no_draws_and_empty_sides(device: str) -> None:
     images = random_images(3, 8, 8).to(device)
     assert fct_views(images[:0], torch.zeros(2, 0, 3), MEAN, STD).shape == (0, 3, 8, 8)
     none = torch.zeros(0, 3, 3)
-    assert torch.equal(fct_views(images, none, MEAN, STD).cpu(), reference.fct_views(images.cpu(), none, MEAN, STD))
+    assert torch.equal(
+        fct_views(images, none, MEAN, STD).cpu(), reference.fct_views(images.cpu(), none, MEAN, STD)
+    )
     assert fct_views(images, none, MEAN, STD, originals=False).shape == (0, 3, 8, 8)
     assert fct_views(images[:, :0], torch.zeros(3, 3), MEAN, STD).shape == (6, 3, 0, 8)
 
@@ -229,7 +234,8 @@ for channels in (1, 3, 5):
             for fmt in (torch.contiguous_format, torch.channels_last):
                 views = fct_views(images, params, 0.45, 0.21, dtype=dtype, memory_format=fmt,
                                   interpolation=interpolation)
-                digest.update(views.permute(0, 2, 3, 1).reshape(-1).view(torch.uint8).numpy().tobytes())
+                pixels = views.permute(0, 2, 3, 1).reshape(-1)
+                digest.update(pixels.view(torch.uint8).numpy().tobytes())
 print(library_status().instruction_set, digest.hexdigest())
 """
     name, digest = run_with_isa(code, isa).split()
@@ -241,7 +247,16 @@ def test_opcheck_and_compile() -> None:
     images, params = random_images(3, 8, 9), tau(3, (8, 9), range(2))
     words = torch.ops.fctfast.affine_coefficients(params, 8, 9, False)
     for channels_last in (False, True):
-        arguments = (images, words, list(MEAN), list(STD), True, torch.bfloat16, channels_last, True)
+        arguments = (
+            images,
+            words,
+            list(MEAN),
+            list(STD),
+            True,
+            torch.bfloat16,
+            channels_last,
+            True,
+        )
         torch.library.opcheck(OP, arguments)
     compiled = torch.compile(
         lambda i, p: fct_views(i, p, MEAN, STD).mul(2), fullgraph=True, backend="inductor"
@@ -265,7 +280,12 @@ def test_opcheck_and_compile() -> None:
         ({"memory_format": torch.preserve_format}, ValueError, "expected memory_format"),
         ({"interpolation": "cubic"}, ValueError, "interpolation='nearest' or 'bilinear'"),
         (
-            {"images": torch.zeros(1, 1, 32_768, 1, dtype=torch.uint8), "params": torch.zeros(1, 3), "mean": 0, "std": 1},
+            {
+                "images": torch.zeros(1, 1, 32_768, 1, dtype=torch.uint8),
+                "params": torch.zeros(1, 3),
+                "mean": 0,
+                "std": 1,
+            },
             ValueError,
             "at most 32767 pixels",
         ),

@@ -59,8 +59,12 @@ def test_source_folder_without_a_library_says_so_in_one_line(tmp_path: Path) -> 
     package = Path(next(p for p in fctfast.__path__ if (Path(p) / "ops").is_dir()))
     shutil.copytree(package, tmp_path / "fctfast", ignore=shutil.ignore_patterns("_lib", "*.so"))
     done = subprocess.run(
-        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {[str(tmp_path), *sys.path]!r}\n"
-         "import fctfast.ops"],
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            f"import sys; sys.path[:0] = {[str(tmp_path), *sys.path]!r}\nimport fctfast.ops",
+        ],
         capture_output=True,
         text=True,
         check=False,

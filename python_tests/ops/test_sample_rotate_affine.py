@@ -53,7 +53,9 @@ def test_depends_on_seed_id_and_draw_alone(
     shuffled = sample_rotate_affine(torch.tensor(ids)[order], seed, draw, *TAU)
     assert torch.equal(shuffled, whole[order])
     cut = data.draw(st.integers(0, len(ids)))
-    parts = [sample_rotate_affine(torch.tensor(p), seed, draw, *TAU) for p in (ids[:cut], ids[cut:]) if p]
+    parts = [
+        sample_rotate_affine(torch.tensor(p), seed, draw, *TAU) for p in (ids[:cut], ids[cut:]) if p
+    ]
     assert torch.equal(torch.cat(parts), whole)
 
 

@@ -105,7 +105,9 @@ def test_no_one_and_two_samples(samples: int, device: str) -> None:
 def test_strides_do_not_matter(device: str) -> None:
     x = random(4, 6, 9, 7).to(device)
     expected = warp_distance(x, tau(x))
-    assert torch.equal(warp_distance(x.contiguous(memory_format=torch.channels_last), tau(x)), expected)
+    assert torch.equal(
+        warp_distance(x.contiguous(memory_format=torch.channels_last), tau(x)), expected
+    )
     wide = torch.zeros(4, 6, 9, 14, device=device)
     wide[..., ::2] = x
     assert torch.equal(warp_distance(wide[..., ::2], tau(x)), expected)
@@ -178,7 +180,11 @@ def test_opcheck_and_compile() -> None:
     ("change", "error", "words"),
     [
         ({"x": 3}, TypeError, "expected x to be a tensor, got int"),
-        ({"x": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)}, TypeError, "expected floating x, got uint8"),
+        (
+            {"x": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)},
+            TypeError,
+            "expected floating x, got uint8",
+        ),
         ({"x": torch.zeros(2, 8, 8)}, ValueError, r"expected x \[B, C, H, W\]"),
         ({"params": torch.zeros(3, 3)}, ValueError, r"expected params \[2, 3\]"),
         ({"params": torch.zeros(2, 3).double()}, TypeError, "expected params float32"),

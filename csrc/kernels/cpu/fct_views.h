@@ -14,8 +14,8 @@
 
 namespace fctfast::cpu {
 
-constexpr int64_t kGroup = 4;           // channels in a packed pixel
-constexpr int64_t kRunPixels = 1024;    // about 4 KB of gathered pixels
+constexpr int64_t kGroup = 4;         // channels in a packed pixel
+constexpr int64_t kRunPixels = 1024;  // about 4 KB of gathered pixels
 
 // packed[i] = bytes 3 i .. 3 i + 2: four pixels from each 16-byte load.
 inline int64_t pack_three(const uint8_t* in, int64_t count, uint32_t* packed) {
@@ -45,18 +45,20 @@ inline void gather_row(const uint32_t* packed, const NearestCoefficients& k, int
   const uint32_t y0 = static_cast<uint32_t>(k.y0) + static_cast<uint32_t>(k.yy) * v;
   for (; x + 16 <= width; x += 16) {
     const __m512i u = _mm512_add_epi32(_mm512_set1_epi32(x - k.dx), lane);
-    const __m512i sx = _mm512_srai_epi32(
-        _mm512_add_epi32(_mm512_set1_epi32(static_cast<int32_t>(x0)),
-                         _mm512_mullo_epi32(u, _mm512_set1_epi32(k.xx))), 16);
-    const __m512i sy = _mm512_srai_epi32(
-        _mm512_add_epi32(_mm512_set1_epi32(static_cast<int32_t>(y0)),
-                         _mm512_mullo_epi32(u, _mm512_set1_epi32(k.yx))), 16);
+    const __m512i sx =
+        _mm512_srai_epi32(_mm512_add_epi32(_mm512_set1_epi32(static_cast<int32_t>(x0)),
+                                           _mm512_mullo_epi32(u, _mm512_set1_epi32(k.xx))),
+                          16);
+    const __m512i sy =
+        _mm512_srai_epi32(_mm512_add_epi32(_mm512_set1_epi32(static_cast<int32_t>(y0)),
+                                           _mm512_mullo_epi32(u, _mm512_set1_epi32(k.yx))),
+                          16);
     __mmask16 valid = _mm512_mask_cmplt_epu32_mask(row, u, w);
     valid = _mm512_mask_cmplt_epu32_mask(valid, sx, w);
     valid = _mm512_mask_cmplt_epu32_mask(valid, sy, h);
     const __m512i index = _mm512_add_epi32(_mm512_mullo_epi32(sy, w), sx);
-    _mm512_storeu_si512(gathered + x, _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), valid,
-                                                                  index, packed, 4));
+    _mm512_storeu_si512(
+        gathered + x, _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), valid, index, packed, 4));
   }
 #endif
   const uint32_t fill = static_cast<uint32_t>(height) * static_cast<uint32_t>(width);
@@ -109,13 +111,13 @@ struct NearestViews {
     if (args.channels == channels) return write_interleaved(pixels, count, out);
     for (int64_t i = 0; i < count; ++i)
       for (int64_t c = first; c < first + channels; ++c)
-        out[i * args.channels + c] = narrow<T>(
-            normalisers[static_cast<size_t>(c)].template value<false>(
+        out[i * args.channels + c] =
+            narrow<T>(normalisers[static_cast<size_t>(c)].template value<false>(
                 (pixels[i] >> (8 * (c - first))) & 255u));
   }
 
-  void write_planes(const uint32_t* pixels, int64_t count, int64_t view, int64_t offset, int64_t first,
-             int64_t channels) {
+  void write_planes(const uint32_t* pixels, int64_t count, int64_t view, int64_t offset,
+                    int64_t first, int64_t channels) {
     T* out = static_cast<T*>(args.out) + view * args.channels * plane;
     for (int64_t c = 0; c < channels; ++c) {
       const Normaliser& n = normalisers[static_cast<size_t>(first + c)];

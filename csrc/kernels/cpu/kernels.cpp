@@ -13,14 +13,14 @@
 namespace fctfast::cpu {
 namespace {
 
-#define FCT_BY_KIND(name, Args)                                     \
-  void name##_any(const Args& a, int64_t begin, int64_t end) {      \
-    switch (a.kind) {                                               \
-      case ScalarKind::f32: return name<float>(a, begin, end);      \
-      case ScalarKind::f64: return name<double>(a, begin, end);     \
-      case ScalarKind::f16: return name<Half>(a, begin, end);       \
-      case ScalarKind::bf16: return name<BFloat16>(a, begin, end);  \
-    }                                                               \
+#define FCT_BY_KIND(name, Args)                                    \
+  void name##_any(const Args& a, int64_t begin, int64_t end) {     \
+    switch (a.kind) {                                              \
+      case ScalarKind::f32: return name<float>(a, begin, end);     \
+      case ScalarKind::f64: return name<double>(a, begin, end);    \
+      case ScalarKind::f16: return name<Half>(a, begin, end);      \
+      case ScalarKind::bf16: return name<BFloat16>(a, begin, end); \
+    }                                                              \
   }
 FCT_BY_KIND(feature_distance, FeatureDistanceArgs)
 FCT_BY_KIND(feature_distance_backward, FeatureDistanceArgs)
@@ -29,7 +29,7 @@ FCT_BY_KIND(warp_distance_backward, WarpDistanceArgs)
 #undef FCT_BY_KIND
 
 constexpr CpuKernels kKernels = {
-    FCTFAST_INSTRUCTION_SET,  fct_views,         feature_distance_any,
+    FCTFAST_INSTRUCTION_SET,       fct_views,         feature_distance_any,
     feature_distance_backward_any, warp_distance_any, warp_distance_backward_any,
 };
 

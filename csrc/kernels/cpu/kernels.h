@@ -34,10 +34,10 @@ struct FeatureDistanceArgs {
   int64_t batch, draws, width, pixels;
   bool pixels_last;
   ScalarKind kind;
-  double scale;          // 1, or 1 / width for the mean
-  void* distance;        // accumulator type [draws][batch]; forward
-  const void* grad;      // accumulator type [draws][batch]; backward
-  void* grad_features;   // like features; backward
+  double scale;         // 1, or 1 / width for the mean
+  void* distance;       // accumulator type [draws][batch]; forward
+  const void* grad;     // accumulator type [draws][batch]; backward
+  void* grad_features;  // like features; backward
 };
 
 // Items: draws * batch (forward), batch * channels planes (backward). x [B, C, H, W] contiguous.

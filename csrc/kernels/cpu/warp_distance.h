@@ -30,9 +30,9 @@ struct RowWarp {
   void prepare(int64_t y) {
     for (int64_t x = 0; x < a.width; ++x) {
       if (is_nearest()) {
-        const Source s = nearest_source(a.nearest[item], static_cast<int32_t>(x),
-                                        static_cast<int32_t>(y), static_cast<int32_t>(a.height),
-                                        static_cast<int32_t>(a.width));
+        const Source s =
+            nearest_source(a.nearest[item], static_cast<int32_t>(x), static_cast<int32_t>(y),
+                           static_cast<int32_t>(a.height), static_cast<int32_t>(a.width));
         const int32_t width = static_cast<int32_t>(a.width);
         taps[x].index[0] = s.valid ? s.y * width + s.x : plane_size;
       } else {
@@ -93,8 +93,7 @@ void warp_distance_backward(const WarpDistanceArgs& a, int64_t begin, int64_t en
     std::fill(total.begin(), total.end(), Acc{0});
     for (int64_t draw = 0; draw < a.draws; ++draw) {
       warp.item = draw * a.batch + sample;
-      const Acc g =
-          static_cast<const Acc*>(a.grad)[warp.item] * static_cast<Acc>(2.0 * a.scale);
+      const Acc g = static_cast<const Acc*>(a.grad)[warp.item] * static_cast<Acc>(2.0 * a.scale);
       for (int64_t y = 0, i = 0; y < a.height; ++y) {
         warp.prepare(y);
         for (int64_t x = 0; x < a.width; ++x, ++i) {

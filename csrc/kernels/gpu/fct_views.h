@@ -52,8 +52,7 @@ struct Taps {
   float weight[4];
 };
 
-__device__ __forceinline__ Taps bilinear_taps(const BilinearCoefficients& k, int64_t x,
-                                              int64_t y) {
+__device__ __forceinline__ Taps bilinear_taps(const BilinearCoefficients& k, int64_t x, int64_t y) {
   const int64_t px = k.x0 + k.xy * y + k.xx * x;
   const int64_t py = k.y0 + k.yy * y + k.yx * x;
   const float fx = static_cast<float>(static_cast<uint32_t>(px) >> 8) * 0x1p-24f;

@@ -1,9 +1,9 @@
-"""The same ops in plain torch: slow, readable, float64-capable; what the compiled ops are tested against."""
+"""The ops in plain torch: slow, readable, float64-capable; the compiled ones are tested by them."""
 
 from __future__ import annotations
 
-from fctfast.ops.reference.feature_distance import feature_distance
 from fctfast.ops.reference.fct_views import fct_views
+from fctfast.ops.reference.feature_distance import feature_distance
 from fctfast.ops.reference.sample_rotate_affine import sample_rotate_affine
 from fctfast.ops.reference.warp_distance import warp_distance
 
