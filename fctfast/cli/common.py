@@ -39,7 +39,7 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same result twi
 BatchSize = Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Images a step.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", "-j", min=0, help="Processes that decode images; default: cores."),
+    typer.Option("--workers", "-j", min=1, help="Processes that decode images; default: cores."),
 ]
 Amp = Annotated[bool, typer.Option("--amp", help="16-bit arithmetic in the network.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]

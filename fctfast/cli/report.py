@@ -1,5 +1,91 @@
+"""``fctfast report``: what a run folder holds, on one page."""
+
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Any
 
-def run() -> None:
-    """placeholder"""
+import typer
+
+from fctfast.cli import common, evaluate
+from fctfast.cli.common import guarded
+
+
+@guarded
+def run(
+    *,
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder of detect, dbr or demo.")
+    ],
+    poisoned: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Set written by `fctfast poison`: its truth is compared and drawn.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Also write report.json and pictures."),
+    ] = None,
+    as_json: common.Json = False,
+    debug: common.Debug = False,
+) -> None:
+    """Show the results of a run: settings, audit, repair, files; with the truth, how right it was.
+
+    \b
+    Examples:
+      fctfast report runs/audit
+      fctfast report runs/audit --poisoned poisoned --out report
+    """
+    from fctfast import io
+    from fctfast.attacks.truth import read_truth
+    from fctfast.detect import Detection
+    from fctfast.report import find_detection, save_histogram, summarise
+
+    truth = read_truth(poisoned) if poisoned is not None else None
+    result = summarise(run_folder, truth)
+    if out is not None:
+        io.write_json(out / "report.json", result)
+        place = find_detection(run_folder)
+        if place is not None:
+            found = Detection.load(place)
+            title = f"FCT scores of {run_folder.name}"
+            save_histogram(
+                out / "histogram.png", found.scores, found.split, truth=truth, title=title
+            )
+    common.emit(result, _lines(result, run_folder), as_json=as_json)
+
+
+def _lines(result: dict[str, Any], folder: Path) -> list[str]:
+    lines = [f"Run {folder}"]
+    about = result.get("run", {})
+    facts = {name: about.get(name) for name in ("command", "status", "seed")}
+    lines += common.table({name: value for name, value in facts.items() if value is not None})
+    if "detection" in result:
+        split, verdict = result["detection"]["split"], result["detection"]["verdict"]
+        rows = {
+            "evidence of poisoning": verdict["evidence"],
+            "samples": f"{result['detection']['samples']:,}, "
+            f"{result['detection']['quarantined']:,} unreadable",
+            "D_c": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
+            "D_p": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}",
+        }
+        lines += ["Audit", *common.table(rows)]
+    if "quality" in result:
+        lines += evaluate.lines_of({"detection": result["quality"]})
+    if "repair" in result:
+        repair = result["repair"]
+        shares = {
+            "rounds": repair["rounds"],
+            "D_p still as labelled": common.percent(repair["poison_still_predicted"]),
+            "D_c still as labelled": common.percent(repair["clean_still_predicted"]),
+        }
+        lines += ["Repair", *common.table(shares)]
+    for role, measured in result.get("metrics", {}).get("models", {}).items():
+        numbers = {
+            name: common.percent(measured.get(name))
+            for name in ("acc", "acc_non_target", "asr", "triggered_true_acc")
+        }
+        lines += [f"Model: {role}", *common.table(numbers)]
+    return [*lines, "Files", *(f"  {name}" for name in result["files"])]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fctfast.cli import common, model_options
+from fctfast.cli import common, model_options, runs
 from fctfast.cli.common import guarded
 
 
@@ -59,7 +59,6 @@ def run(
       fctfast score --data-dir images --model timm:resnet50 --checkpoint weights.safetensors \\
           --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --image-size 224
     """
-    from fctfast.data import open_dataset
     from fctfast.detect import score
     from fctfast.detect.split import check_alphas
     from fctfast.report import save_findings
@@ -69,13 +68,8 @@ def run(
     opened = model_options.describes_itself(checkpoint, model)
     if image_size is None and opened is not None:
         image_size = opened[1].image_size[0]
-    data = open_dataset(
-        data_dir,
-        split=split,
-        image_size=image_size,
-        limit=limit,
-        seed=seed,
-        progress=make_progress(quiet=quiet),
+    data = runs.open_data(
+        data_dir, split, image_size, limit, seed=seed, workers=workers, quiet=quiet
     )
     network = (
         opened[0]
@@ -100,10 +94,10 @@ def run(
         mean=given[0] if given else None,
         std=given[1] if given else None,
         batch_size=batch_size,
-        workers="auto" if workers is None else workers,
         device=device,
         precision="bfloat16" if amp else "auto",
         feature_layer=feature_layer,
+        progress=make_progress(quiet=quiet),
     )
     parts = scores.split(alpha_c, alpha_p)
     table = scores.save(out / "scores.parquet", parts)

@@ -6,15 +6,18 @@ from fctfast.report.evaluation import evaluate, predict
 from fctfast.report.findings import save_findings
 from fctfast.report.histogram import save_histogram
 from fctfast.report.metrics import auroc, split_quality
+from fctfast.report.summary import find_detection, summarise
 from fctfast.report.suspicious import save_contact_sheet, save_suspicious_list
 
 __all__ = [
     "auroc",
     "evaluate",
+    "find_detection",
     "predict",
     "save_contact_sheet",
     "save_findings",
     "save_histogram",
     "save_suspicious_list",
     "split_quality",
+    "summarise",
 ]
