@@ -28,7 +28,7 @@ from fctfast.data import decode
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 TIME_LIMIT = 60.0  # seconds for one image
-_WINDOW = 64  # images on their way to a worker: enough to keep it busy between two answers
+_WINDOW = 128  # images on their way to a worker: enough to keep it busy between two answers
 _WINDOW_BYTES = 1 << 20
 _READ = 1 << 16  # what a pipe holds
 
@@ -74,9 +74,10 @@ def decode_stream(
 ) -> Generator[Result, None, None]:
     """Decode files in worker processes, each result as soon as it is there.
 
-    A worker that dies takes nothing with it: its other images go to a new one, and the image it
-    died on is tried once more before it is given up (the system may have ended the process for a
-    reason of its own).
+    A worker that dies or hangs takes nothing with it: all that it had not answered goes to others,
+    now with each answer wanted at once. If one dies again, its first unanswered image is at fault
+    and given up. So every image is tried twice, which also forgives a system that ends processes
+    for reasons of its own.
 
     Args:
         jobs: (key, the file's bytes); a BadFile instead of bytes is handed through. Pulled lazily.
@@ -115,11 +116,11 @@ class _Worker:
     def has_room(self) -> bool:
         return len(self.pending) < _WINDOW and self.outbox_bytes < _WINDOW_BYTES
 
-    def give(self, key: int, data: bytes) -> None:
+    def give(self, key: int, data: bytes, *, at_once: bool) -> None:
         if not self.pending:
             self.since = time.monotonic()
         self.pending.append((key, data))
-        for part in (decode.REQUEST.pack(len(data)), data):
+        for part in (decode.REQUEST.pack(len(data), at_once), data):
             self.outbox.append(memoryview(part))
             self.outbox_bytes += len(part)
 
@@ -193,7 +194,7 @@ class _Pool:
         self.selector = selectors.DefaultSelector()
         self.workers: list[_Worker] = []
         self.backlog: deque[tuple[int, bytes]] = deque()
-        self.retried: set[int] = set()
+        self.suspects: set[int] = set()  # on the way to a worker that died; answered at once
         for _ in range(count):
             self.start()
 
@@ -225,7 +226,7 @@ class _Pool:
                     if isinstance(data, BadFile):
                         yield key, data
                     else:
-                        worker.give(key, data)
+                        worker.give(key, data, at_once=key in self.suspects)
             if not any(worker.pending for worker in self.workers):
                 return
             yield from self.step()
@@ -258,7 +259,7 @@ class _Pool:
                 yield from self.bury(worker, reason)
 
     def bury(self, worker: _Worker, reason: str | None = None) -> Iterator[Result]:
-        """Replace a worker; its first image is at fault, the others go back to the queue."""
+        """Replace a worker; what it had not answered is tried again or, the second time, blamed."""
         self.workers.remove(worker)
         self.selector.unregister(worker.answers)
         ending = worker.end(killed=reason is not None)
@@ -267,14 +268,12 @@ class _Pool:
                 f"the image decoder does not start ({ending}): {sys.executable} must be a Python "
                 "that can import PIL"
             )
-        if worker.pending:
-            first, *others = worker.pending
-            self.backlog.extend(others)
-            if reason is None and first[0] not in self.retried:
-                self.retried.add(first[0])
-                self.backlog.appendleft(first)
-            else:
-                yield first[0], BadFile(reason or f"the decoder crashed on it ({ending})")
+        if worker.pending and worker.pending[0][0] in self.suspects:
+            key, _ = worker.pending.popleft()
+            yield key, BadFile(reason or f"the decoder crashed on it ({ending})")
+        # The answers that it still held are lost: any of its images may be the one at fault.
+        self.suspects.update(key for key, _ in worker.pending)
+        self.backlog.extend(worker.pending)
         self.start()
 
     def close(self) -> None:
