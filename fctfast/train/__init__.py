@@ -10,6 +10,15 @@ from fctfast.train.augment import augment, normalise
 from fctfast.train.fit import Diverged, Fitted, PassEnd, fit
 from fctfast.train.precision import resolve_device, resolve_precision
 from fctfast.train.progress import Progress, make_progress
+from fctfast.train.recipes import (
+    DataSettings,
+    ModelSettings,
+    Recipe,
+    SplitSettings,
+    load_recipe,
+    recipe_names,
+)
+from fctfast.train.run_folder import RunFolder, maybe_run_folder
 from fctfast.train.settings import (
     AugmentSettings,
     Budget,
@@ -22,20 +31,28 @@ from fctfast.train.stage import Loss, Stage, cross_entropy
 __all__ = [
     "AugmentSettings",
     "Budget",
+    "DataSettings",
     "Diverged",
     "FitSettings",
     "Fitted",
     "Loss",
+    "ModelSettings",
     "PassEnd",
     "Progress",
+    "Recipe",
+    "RunFolder",
     "SGDSettings",
     "ScheduleSettings",
+    "SplitSettings",
     "Stage",
     "augment",
     "cross_entropy",
     "fit",
+    "load_recipe",
     "make_progress",
+    "maybe_run_folder",
     "normalise",
+    "recipe_names",
     "resolve_device",
     "resolve_precision",
 ]

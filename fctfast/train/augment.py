@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctfast.ops.reference import fct_views
+from fctfast.ops import fct_views
 from fctfast.seeding import derive_seed
 from fctfast.train.keyed import uniform
 from fctfast.train.settings import AugmentSettings

@@ -1,0 +1,85 @@
+"""Build frozen settings from plain mappings and refuse whatever they do not know."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def build(kind: type[T], raw: Any, where: str) -> T:
+    """Build a settings object, nested ones included.
+
+    Args:
+        kind: a dataclass.
+        raw: mapping of its fields, as YAML or JSON gives it; None counts as empty.
+        where: name of the mapping, for errors (``cifar10.yaml: base``).
+
+    Returns:
+        An instance; fields that are not mentioned keep their defaults.
+
+    Raises:
+        ValueError: an unknown key (the message lists the known ones), a missing one, or a value of
+            the wrong type or out of range.
+    """
+    raw = {} if raw is None else raw
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"{where}: expected keys and values, got {raw!r}")
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
+    check_keys(raw, fields, where)
+    hints = typing.get_type_hints(kind)
+    values = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in raw.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def check_keys(
+    raw: Mapping[Any, Any], known: Sequence[str] | Mapping[str, Any], where: str
+) -> None:
+    """Raise a ValueError that lists the known keys if ``raw`` has another one."""
+    unknown = [str(key) for key in raw if key not in known]
+    if unknown:
+        raise ValueError(
+            f"{where}: unknown {'key' if len(unknown) == 1 else 'keys'} {', '.join(unknown)}; "
+            f"known: {', '.join(known)}"
+        )
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        hint = next(option for option in options if option is not type(None))
+        return _convert(hint, value, where)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else build(hint, value, where)
+    if origin is tuple:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ValueError(f"{where}: expected a list, got {value!r}")
+        inner = typing.get_args(hint)[0]
+        return tuple(_convert(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any or (hint is bool and isinstance(value, bool)):
+        return value
+    # bool is an int in Python, and YAML reads 5e-4 as text because it has no point: both would
+    # otherwise end up as a wrong number far from the file.
+    if not isinstance(value, bool):
+        if hint is float and isinstance(value, (int, float, str)):
+            with suppress(ValueError):
+                return float(value)
+        elif hint in (int, str) and isinstance(value, hint):
+            return value
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    raise ValueError(f"{where}: expected {names.get(hint, hint)}, got {value!r}")

@@ -1,0 +1,30 @@
+"""What the bits of a result depend on beside its settings."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+
+import torch
+
+from fctfast import __version__
+
+_LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pyarrow", "safetensors")
+
+
+def versions() -> dict[str, str]:
+    """List versions, machine and thread count, as run.json records them."""
+    found = {"fctfast": __version__, "python": platform.python_version()}
+    installed = {name for d in metadata.distributions() if (name := d.name.lower()) in _LIBRARIES}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return (
+        found
+        | {name: metadata.version(name) for name in sorted(installed)}
+        | {
+            "platform": f"{sys.platform} {platform.machine()}",
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "gpu": gpu,
+            "threads": str(torch.get_num_threads()),
+        }
+    )
