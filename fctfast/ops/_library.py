@@ -51,7 +51,7 @@ def _load_ops() -> Path:
             f"fctfast: imported from {Path(__file__).parents[1]}, where no built library is; run "
             "`pip install .` in the source folder and import from another folder"
         )
-    torch.ops.load_library(str(path))
+    torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     return path.parent
 
 
@@ -65,7 +65,7 @@ def _load_cuda() -> tuple[bool, bool, str]:
     if built_for.split(".")[0] != torch.version.cuda.split(".")[0]:
         return True, False, f"built with CUDA {built_for}, this torch has CUDA {torch.version.cuda}"
     try:
-        torch.ops.load_library(str(path))
+        torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
         return True, False, str(error)
     return True, True, ""
