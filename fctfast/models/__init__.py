@@ -14,6 +14,7 @@ from fctfast.models.checkpoint import (
     read_weights,
     save_model,
 )
+from fctfast.models.pretrained import load_pretrained
 from fctfast.models.protocol import FeatureModel
 from fctfast.models.registry import ModelSpec, create_model, model_names, register
 
@@ -25,6 +26,7 @@ __all__ = [
     "as_feature_model",
     "create_model",
     "load_model",
+    "load_pretrained",
     "load_weights",
     "model_names",
     "read_weights",

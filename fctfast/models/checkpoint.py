@@ -115,7 +115,7 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> tuple[nn.
         )
     info = _read_info(path, metadata.get("info", ""))
     network = info.build() if model is None else model
-    _fill(path, network, tensors)
+    fill(path, network, tensors)
     return network.eval(), info
 
 
@@ -140,13 +140,20 @@ def load_weights(path: str | Path, model: nn.Module, *, head: bool = True) -> nn
         ValueError: the file is damaged, holds something else, or does not fit.
     """
     state = read_weights(path)
-    if not head:
-        own = without_adapter(model).state_dict()
-        for name, tensor in own.items():
-            if name in state and state[name].shape != tensor.shape and _is_head(name, own):
-                state[name] = tensor
-    _fill(path, model, state)
+    fill(path, model, state if head else replace_head(model, state))
     return model
+
+
+def replace_head(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put the model's own last layer into ``state`` where the shapes differ."""
+    own = without_adapter(model).state_dict()
+    last = list(own)[-1].rpartition(".")[0]
+    return {
+        name: own[name]
+        if name.rpartition(".")[0] == last and name in own and own[name].shape != tensor.shape
+        else tensor
+        for name, tensor in state.items()
+    }
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -180,11 +187,6 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 
-def _is_head(name: str, state: Mapping[str, Tensor]) -> bool:
-    last = list(state)[-1].rpartition(".")[0]
-    return name.rpartition(".")[0] == last
-
-
 def _read_info(path: str | Path, text: str) -> ModelInfo:
     try:
         raw = json.loads(text)
@@ -194,7 +196,17 @@ def _read_info(path: str | Path, text: str) -> ModelInfo:
         raise ValueError(f"{path}: its description of the network is damaged: {error}") from error
 
 
-def _fill(path: str | Path, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+def fill(path: str | Path, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy ``state`` into ``model``; every name and shape must fit.
+
+    Args:
+        path: where the state comes from, for the error.
+        model: filled in place.
+        state: named tensors.
+
+    Raises:
+        ValueError: the message names what is missing, unknown or of another shape.
+    """
     network = without_adapter(model)
     own = network.state_dict()
     missing, foreign = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())

@@ -7,7 +7,8 @@ A defence describes what it trains as :class:`Stage` objects (data, loss, budget
 from __future__ import annotations
 
 from fctfast.train.augment import augment, normalise
-from fctfast.train.fit import Diverged, Fitted, PassEnd, fit
+from fctfast.train.fit import Fitted, PassEnd, fit
+from fctfast.train.loop import Diverged
 from fctfast.train.precision import resolve_device, resolve_precision
 from fctfast.train.progress import Progress, make_progress
 from fctfast.train.recipes import (

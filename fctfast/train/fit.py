@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fctfast.models import as_feature_model, without_adapter
-from fctfast.train.augment import augment
 from fctfast.train.checkpoint import TrainState, load_state, save_state, weights_fingerprint
-from fctfast.train.precision import (
-    forward_context,
-    preferred_memory_format,
-    resolve_device,
-    resolve_precision,
-)
-from fctfast.train.progress import Progress, Quiet, Task
-from fctfast.train.schedule import learning_rate
-from fctfast.train.settings import FitSettings, SGDSettings
-from fctfast.train.stage import Pass, Stage, shuffled_batches, unfold
-
-CUDA_CHECK_EVERY = 50
-"""Steps between looks at the loss on a GPU, where a look waits for the device."""
-
-
-class Diverged(ValueError):
-    """The loss became NaN or infinite."""
+from fctfast.train.loop import TrainingLoop
+from fctfast.train.precision import resolve_device, resolve_precision
+from fctfast.train.progress import Progress, Quiet
+from fctfast.train.settings import FitSettings
+from fctfast.train.stage import Stage, unfold
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +104,7 @@ def fit(
     progress = Quiet() if progress is None else progress
     where = resolve_device(device)
     settings = replace(settings, precision=resolve_precision(settings.precision, where))
-    loop = _Loop(
+    loop = TrainingLoop(
         model,
         settings=settings,
         mean=tuple(mean),
@@ -154,118 +138,7 @@ def fit(
     return Fitted(tuple(state.history), state.stopped, resumed_at)
 
 
-class _Loop:
-    """Model, optimiser and the pass over one stage's data."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        settings: FitSettings,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self.model = as_feature_model(model)
-        self.network = without_adapter(self.model)
-        self.settings, self.mean, self.std = settings, mean, std
-        self.seed, self.device = seed, device
-        self.layout = preferred_memory_format(device)
-        self.network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
-        self.optimiser = make_sgd(self.network, settings.sgd)
-
-    def run(self, pass_: Pass, passes: int, task: Task) -> dict[str, Any]:
-        """Train one pass and return its record."""
-        began = time.monotonic()
-        self.model.train()
-        seen = correct = 0
-        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        right = torch.zeros((), dtype=torch.int64, device=self.device)
-        batches = shuffled_batches(pass_, self.settings.batch_size, self.seed)
-        for number, positions in enumerate(batches):
-            lr = learning_rate(
-                self.settings.schedule,
-                self.settings.sgd.lr,
-                epoch=pass_.index,
-                within=number / pass_.full,
-                epochs=passes,
-            )
-            loss, hits = self.step(pass_, positions, lr)
-            seen += len(positions)
-            loss_sum += loss.double() * len(positions)
-            right += hits
-            last = number + 1 == pass_.batches
-            if self.device.type == "cpu" or last or number % CUDA_CHECK_EVERY == 0:
-                self._check(loss_sum, pass_, number, lr)
-                task.advance(1, loss=float(loss_sum) / seen, accuracy=int(right) / seen)
-            else:
-                task.advance(1)
-        correct = int(right)
-        return {
-            "pass": pass_.index,
-            "stage": pass_.stage.name,
-            "steps": pass_.batches,
-            "step": pass_.first_step + pass_.batches,
-            "lr": lr,
-            "loss": float(loss_sum) / seen,
-            "accuracy": correct / seen,
-            "seconds": time.monotonic() - began,
-        }
-
-    def step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """Take one optimiser step; return the batch's loss and number of right answers."""
-        stage = pass_.stage
-        images = augment(
-            stage.data.images[positions].to(self.device),
-            stage.data.ids[positions],
-            stage.augment,
-            mean=self.mean,
-            std=self.std,
-            seed=self.seed,
-            purpose=stage.name,
-            epoch=pass_.index,
-            memory_format=self.layout,
-        )
-        labels = stage.data.labels[positions].to(self.device)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        self.optimiser.zero_grad(set_to_none=True)
-        with forward_context(self.settings.precision, self.device):
-            features = self.model.features(images)  # type: ignore[operator]
-            logits = self.model.classify(features)  # type: ignore[operator]
-        # Losses are computed in float32 whatever the network ran in.
-        features, logits = features.float(), logits.float()
-        loss: Tensor = stage.loss(features, logits, labels)
-        torch.autograd.backward(loss)
-        if self.settings.sgd.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.sgd.clip_norm)
-        self.optimiser.step()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
-
-    def _check(self, loss_sum: Tensor, pass_: Pass, number: int, lr: float) -> None:
-        if not math.isfinite(float(loss_sum)):
-            raise Diverged(
-                f"the loss became {float(loss_sum)} in stage {pass_.stage.name!r}, pass "
-                f"{pass_.index}, step {number} of {pass_.batches} (learning rate {lr:g}); lower "
-                "the learning rate or set clip_norm. The checkpoint of the last pass, if there is "
-                "one, is intact"
-            )
-
-
-def make_sgd(model: nn.Module, settings: SGDSettings) -> torch.optim.SGD:
-    """Make the optimiser over all parameters of ``model``."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.nesterov,
-        fused=True,
-    )
-
-
-def _identity(stages: Sequence[Stage], loop: _Loop) -> dict[str, Any]:
+def _identity(stages: Sequence[Stage], loop: TrainingLoop) -> dict[str, Any]:
     prints: dict[int, str] = {}
     described = []
     for stage in stages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -23,6 +24,7 @@ except ModuleNotFoundError:  # Windows: no lock, everything else works
 
 RUN_FILE, LOCK_FILE, HISTORY_FILE = "run.json", ".lock", "history.parquet"
 FORMAT = "fctfast-run-1"
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # names of fctfast.io
 
 
 class RunFolder:
@@ -76,7 +78,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file; name a new or empty folder for the run")
         stranger = self.path.is_dir() and not (self.path / RUN_FILE).exists()
-        if stranger and any(p.name != LOCK_FILE for p in self.path.iterdir()):
+        if stranger and any(not _ours(p.name) for p in self.path.iterdir()):
             raise ValueError(
                 f"{self.path} holds files but no {RUN_FILE}, so it is not a run folder; name a new "
                 "or empty folder"
@@ -84,6 +86,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         try:
+            self._sweep()
             self._open_record()
         except BaseException:
             self._release_lock()
@@ -158,8 +161,19 @@ class RunFolder:
         path = self.path / HISTORY_FILE
         if not path.exists():
             return []
-        columns = {name: list(column) for name, column in io.read_table(path).items()}
+        # Plain numbers, not NumPy's: the rows are compared, printed and put into JSON.
+        columns = {
+            name: column.tolist() if hasattr(column, "tolist") else column
+            for name, column in io.read_table(path).items()
+        }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _sweep(self) -> None:
+        # What a kill in the middle of a write left behind; nobody else writes here, we hold the
+        # lock.
+        for path in self.path.rglob(".*.tmp"):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def _open_record(self) -> None:
         path = self.path / RUN_FILE
@@ -242,6 +256,10 @@ def _plain(settings: Any) -> Any:
     if isinstance(settings, Path):
         return str(settings)
     return settings
+
+
+def _ours(name: str) -> bool:
+    return name == LOCK_FILE or _TEMPORARY.fullmatch(name) is not None
 
 
 def _now() -> str:
