@@ -98,11 +98,11 @@ def _find_classes(store: Store, split: str) -> tuple[Prefix, list[str], tuple[st
             "<folder>/<class>/<image>, one folder a class"
         )
     if not set(folders) <= _SPLIT_NAMES:
-        if split != "train":
+        # A folder called test, named by the user, is the test split though nothing lies above it.
+        if split != "train" and PurePosixPath(store.name).name not in _SPLITS[split]:
             raise FileNotFoundError(
                 f"{store.name}: asked for the split {split!r}, found class folders and no splits "
-                f"({_some(folders)}); give the path of the folder that holds the {split} classes "
-                "as a data set of its own"
+                f"({_some(folders)}); to read them as they stand use --split train (split='train')"
             )
         return root, folders, _class_names(folders)
     chosen = next((name for name in _SPLITS[split] if name in folders), None)
@@ -186,7 +186,8 @@ def _decode(
                 continue
             if images is None:
                 shape = (result.shape[0], result.shape[1], 3)
-                require_memory(store.name, len(chosen), shape)
+                sized = f"{store.name} (sized as {rows[chosen[place]].path})"
+                require_memory(sized, len(chosen), shape)
                 images, first = torch.empty(len(chosen), *shape, dtype=torch.uint8), place
             if result.shape != images.shape[1:]:
                 raise _different_sizes(
@@ -196,10 +197,13 @@ def _decode(
     kept = [place for place in range(len(chosen)) if place not in errors]
     if images is None:
         images = torch.empty(len(chosen), 1, 1, 3, dtype=torch.uint8)
+    pixels = images.numpy()
+    for position, place in enumerate(kept if errors else ()):
+        pixels[position] = pixels[place]  # closing the gaps in place: a copy might not fit
     ids = torch.tensor(chosen, dtype=torch.int64)
     return ImageSet(
         ids=ids[kept],
-        images=images[kept] if errors else images,
+        images=images[: len(kept)],
         labels=torch.tensor([rows[chosen[place]].label for place in kept], dtype=torch.int64),
         class_names=class_names,
         paths=tuple(rows[chosen[place]].path for place in kept),

@@ -311,7 +311,13 @@ def test_splits_are_found_and_agree_on_labels(
         assert train.class_names == test.class_names == ("cat", "dog", "eel")
         assert train.labels.tolist() == [0, 1, 1]
         assert test.labels.tolist() == [1, 2, 2, 2]
-    with pytest.raises(FileNotFoundError, match=r"asked for the split 'test'.*class folders"):
+        named = open_dataset(
+            source / "set" / "val" if source != root else root / "val",
+            split="test",
+            progress=no_progress,
+        )
+        assert named.class_names == ("dog", "eel")  # nothing above it is looked at
+    with pytest.raises(FileNotFoundError, match=r"asked for the split 'test'.*use --split train"):
         open_dataset(root / "train", split="test", progress=no_progress)
     (root / "val").rename(root / "training")
     with pytest.raises(FileNotFoundError, match=r"no split 'test': .*found train, training"):

@@ -50,13 +50,14 @@ def open_npz(source: Path, request: Request) -> ImageSet:
         The images with the ids of the file, or row numbers.
 
     Raises:
-        FileNotFoundError: the folder has no file for the split.
+        FileNotFoundError: there is no such split.
         ValueError: arrays are missing, of another type or shape, or the file is damaged.
     """
-    path = source if source.is_file() else _split_file(source, request.split)
+    single = source.is_file()
+    path = source if single else _split_file(source, request.split)
     _guard(path)
     arrays = read_arrays(path)
-    images, labels = _find_arrays(path, arrays, request.split)
+    images, labels = _find_arrays(path, arrays, request.split, single=single)
     pixels = _channels_last(path, images)
     if labels.ndim == 2 and labels.shape[1] == 1:  # Keras keeps CIFAR's labels as a column
         labels = labels[:, 0]
@@ -97,7 +98,9 @@ def _guard(path: Path) -> None:
     require_bytes(str(path), size)
 
 
-def _find_arrays(path: Path, arrays: dict[str, Array], split: str) -> tuple[Array, Array]:
+def _find_arrays(
+    path: Path, arrays: dict[str, Array], split: str, *, single: bool
+) -> tuple[Array, Array]:
     part = "train" if split == "train" else "test"
     if f"x_{part}" in arrays and f"y_{part}" in arrays:
         return arrays[f"x_{part}"], arrays[f"y_{part}"]
@@ -106,6 +109,11 @@ def _find_arrays(path: Path, arrays: dict[str, Array], split: str) -> tuple[Arra
     if images is None or labels is None:
         raise ValueError(
             f"{path}: expected arrays 'images' and 'labels', found {', '.join(arrays) or 'none'}"
+        )
+    if single and split != "train" and path.name not in _FILES[split]:
+        raise FileNotFoundError(
+            f"{path}: asked for the split {split!r}, found one set without splits; to read it as "
+            "it stands use --split train (split='train')"
         )
     return images, labels
 

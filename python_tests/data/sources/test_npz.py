@@ -54,6 +54,14 @@ def test_other_layouts_are_understood(tmp_path: Path) -> None:
     assert grey.class_names == ("0", "1", "2")
 
 
+def test_a_file_without_splits_has_no_test_set(tmp_path: Path) -> None:
+    opened(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    with pytest.raises(FileNotFoundError, match=r"one set without splits.*use --split train"):
+        open_dataset(tmp_path / "a.npz", split="test", progress=no_progress)
+    (tmp_path / "a.npz").rename(tmp_path / "test.npz")
+    assert len(open_dataset(tmp_path / "test.npz", split="test", progress=no_progress)) == 6
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
