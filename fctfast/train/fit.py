@@ -119,12 +119,13 @@ def fit(
     state = TrainState(0, []) if state is None else state
     resumed_at = state.passes
     total = sum(p.batches for p in passes)
+    length = sum(p.batches / p.full for p in passes)
     done = passes[resumed_at].first_step if resumed_at < len(passes) else total
     left = [] if state.stopped or state.finished else passes[resumed_at:]
     if left:
         with progress.task(label, total, done=done) as task:
             for pass_ in left:
-                record = loop.run(pass_, len(passes), task)
+                record = loop.run(pass_, length, task)
                 state.history.append(record)
                 state.passes += 1
                 if on_epoch is not None:

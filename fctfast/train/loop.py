@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +55,11 @@ class TrainingLoop:
         self.network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
         self.optimiser = make_sgd(self.network, settings.sgd)
 
-    def run(self, pass_: Pass, passes: int, task: Task) -> dict[str, Any]:
-        """Train one pass and return its record."""
+    def run(self, pass_: Pass, length: float, task: Task) -> dict[str, Any]:
+        """Train one pass of a run of ``length`` passes and return its record."""
         began = time.monotonic()
         self.model.train()
-        seen = correct = 0
+        seen = 0
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         batches = shuffled_batches(pass_, self.settings.batch_size, self.seed)
@@ -69,19 +69,20 @@ class TrainingLoop:
                 self.settings.sgd.lr,
                 epoch=pass_.index,
                 within=number / pass_.full,
-                epochs=passes,
+                epochs=length,
             )
-            loss, hits = self.step(pass_, positions, lr)
+            loss, hits = self._step(pass_, positions, lr)
             seen += len(positions)
             loss_sum += loss.double() * len(positions)
             right += hits
             last = number + 1 == pass_.batches
             if self.device.type == "cpu" or last or number % CUDA_CHECK_EVERY == 0:
-                self._check(loss_sum, pass_, number, lr)
+                if not math.isfinite(float(loss_sum)):
+                    self._fail(f"the loss became {float(loss_sum)}", pass_, number, lr)
                 task.advance(1, loss=float(loss_sum) / seen, accuracy=int(right) / seen)
             else:
                 task.advance(1)
-        correct = int(right)
+        self._check_weights(pass_, lr)
         return {
             "pass": pass_.index,
             "stage": pass_.stage.name,
@@ -89,11 +90,11 @@ class TrainingLoop:
             "step": pass_.first_step + pass_.batches,
             "lr": lr,
             "loss": float(loss_sum) / seen,
-            "accuracy": correct / seen,
+            "accuracy": int(right) / seen,
             "seconds": time.monotonic() - began,
         }
 
-    def step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    def _step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor]:
         """Take one optimiser step; return the batch's loss and number of right answers."""
         stage = pass_.stage
         images = augment(
@@ -114,6 +115,12 @@ class TrainingLoop:
         with forward_context(self.settings.precision, self.device):
             features = self.model.features(images)  # type: ignore[operator]
             logits = self.model.classify(features)  # type: ignore[operator]
+        if stage.data.num_classes > logits.shape[1]:
+            raise ValueError(
+                f"stage {stage.name}: the images have {stage.data.num_classes} classes, but the "
+                f"network gives {logits.shape[1]} logits; build it with num_classes="
+                f"{stage.data.num_classes}"
+            )
         # Losses are computed in float32 whatever the network ran in.
         features, logits = features.float(), logits.float()
         loss: Tensor = stage.loss(features, logits, labels)
@@ -123,14 +130,18 @@ class TrainingLoop:
         self.optimiser.step()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
-    def _check(self, loss_sum: Tensor, pass_: Pass, number: int, lr: float) -> None:
-        if not math.isfinite(float(loss_sum)):
-            raise Diverged(
-                f"the loss became {float(loss_sum)} in stage {pass_.stage.name!r}, pass "
-                f"{pass_.index}, step {number} of {pass_.batches} (learning rate {lr:g}); lower "
-                "the learning rate or set clip_norm. The checkpoint of the last pass, if there is "
-                "one, is intact"
-            )
+    def _check_weights(self, pass_: Pass, lr: float) -> None:
+        # The last step's gradient shows in no loss; it would be written to the checkpoint.
+        finite = [p.detach().isfinite().all() for p in self.network.parameters()]
+        if finite and not bool(torch.stack(finite).all()):
+            self._fail("the weights became NaN or infinite", pass_, pass_.batches - 1, lr)
+
+    def _fail(self, what: str, pass_: Pass, number: int, lr: float) -> NoReturn:
+        raise Diverged(
+            f"{what} in stage {pass_.stage.name!r}, pass {pass_.index}, step {number} of "
+            f"{pass_.batches} (learning rate {lr:g}); lower the learning rate or set clip_norm. "
+            "The checkpoint of the pass before, if there is one, is intact"
+        )
 
 
 def make_sgd(model: nn.Module, settings: SGDSettings) -> torch.optim.SGD:
