@@ -1,6 +1,10 @@
 // What every op's entry needs: names for stable-ABI types and the checks memory safety needs.
 #pragma once
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -32,6 +36,21 @@ inline ScalarKind kind_of(ScalarType type, const char* op) {
 // Sums of 16-bit and float32 values are float32, of float64 float64.
 inline ScalarType accumulator_type(ScalarType type) {
   return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+// A large output is a fresh mapping, and its first touch costs more than most kernels: 4 KB at a
+// time 39 ms for 77 MB on one thread, which is eight times what writing it takes.
+inline void prefer_huge_pages(const Tensor& t) {
+#if defined(__linux__)
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  const uintptr_t first = reinterpret_cast<uintptr_t>(t.const_data_ptr());
+  const uintptr_t bytes = static_cast<uintptr_t>(t.numel()) * t.element_size();
+  const uintptr_t begin = (first + kHugePage - 1) & ~(kHugePage - 1);
+  const uintptr_t end = (first + bytes) & ~(kHugePage - 1);
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)t;
+#endif
 }
 
 // Items per task such that a task moves about this many elements: enough to pay for its start.

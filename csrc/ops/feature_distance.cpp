@@ -58,6 +58,7 @@ Tensor feature_distance_backward(const Tensor& grad, const Tensor& features, int
                   args.batch, "]");
   const Tensor dense_grad = torch::stable::contiguous(grad);
   Tensor out = torch::stable::empty_like(dense_features);
+  prefer_huge_pages(out);
   args.grad = dense_grad.const_data_ptr();
   args.grad_features = out.mutable_data_ptr();
   const int64_t per_sample = (1 + draws) * args.width * args.pixels;

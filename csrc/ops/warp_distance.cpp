@@ -51,6 +51,7 @@ Tensor warp_distance_backward(const Tensor& grad, const Tensor& x, const Tensor&
                   args.batch, "]");
   const Tensor dense_grad = torch::stable::contiguous(grad);
   Tensor out = torch::stable::empty_like(dense);
+  prefer_huge_pages(out);
   args.grad = dense_grad.const_data_ptr();
   args.grad_x = out.mutable_data_ptr();
   const int64_t per_plane = (1 + args.draws) * args.height * args.width;

@@ -1,12 +1,34 @@
 // Squared L2 distance between a sample's pooled features and each of its views', and its gradient.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels.h"
 #include "lanes.h"
 
 namespace fctfast::cpu {
+
+// Sums of up to sixteen channels of `pixels` values each; nothing at or behind `end` is read.
+template <typename T>
+inline Vector<T> pool_group(const T* p, int64_t channels, int64_t pixels, const T* end) {
+  Vector<T> sums[16] = {};
+  const int64_t tail = pixels % 16;
+  // The tail is loaded with the values before it (or, in small maps, behind it), which the mask
+  // drops: a loop over single values would cost more than all full loads.
+  const bool back = pixels >= 16;
+  const LaneMask<T> mask(back ? 16 - tail : 0, back ? 16 : tail);
+  for (int64_t c = 0; c < channels; ++c, p += pixels) {
+    for (int64_t i = 0; i + 16 <= pixels; i += 16) sums[c] += load_lanes(p + i);
+    if (tail == 0) continue;
+    if (back) {
+      sums[c] += mask(load_lanes(p + pixels - 16));
+    } else {
+      sums[c] += p + 16 <= end ? mask(load_lanes(p)) : load_lanes(p, pixels);
+    }
+  }
+  return totals(sums);
+}
 
 // One row's global average, in the accumulator type.
 template <typename T>
@@ -15,12 +37,11 @@ inline void pool_row(const FeatureDistanceArgs& a, int64_t row, Accumulator<T>* 
   const T* p = static_cast<const T*>(a.features) + row * a.width * a.pixels;
   const Acc count = static_cast<Acc>(a.pixels);
   if (a.pixels_last) {
-    for (int64_t c = 0; c < a.width; ++c, p += a.pixels) {
-      Lanes<Acc> sum;
-      int64_t i = 0;
-      for (; i + 16 <= a.pixels; i += 16) sum.value += load_lanes(p + i);
-      if (i < a.pixels) sum.value += load_lanes(p + i, a.pixels - i);
-      pooled[c] = sum.total() / count;
+    const T* end = static_cast<const T*>(a.features) + (1 + a.draws) * a.batch * a.width * a.pixels;
+    for (int64_t c = 0; c < a.width; c += 16) {
+      const int64_t n = a.width - c < 16 ? a.width - c : 16;
+      const Vector<T> sums = pool_group<T>(p + c * a.pixels, n, a.pixels, end) / count;
+      for (int64_t j = 0; j < n; ++j) pooled[c + j] = sums[j];
     }
     return;
   }
@@ -76,8 +97,10 @@ void feature_distance(const FeatureDistanceArgs& a, int64_t begin, int64_t end) 
 template <typename T>
 inline void spread_row(const FeatureDistanceArgs& a, int64_t row, const Accumulator<T>* pooled) {
   T* out = static_cast<T*>(a.grad_features) + row * a.width * a.pixels;
-  for (int64_t i = 0; i < a.width * a.pixels; ++i)
-    out[i] = narrow<T>(pooled[a.pixels_last ? i / a.pixels : i % a.width]);
+  const int64_t pixels = a.pixels_last ? 1 : a.pixels, repeats = a.pixels_last ? a.pixels : 1;
+  for (int64_t i = 0; i < pixels; ++i)
+    for (int64_t c = 0; c < a.width; ++c, out += repeats)
+      std::fill(out, out + repeats, narrow<T>(pooled[c]));
 }
 
 template <typename T>

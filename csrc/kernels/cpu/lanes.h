@@ -56,4 +56,43 @@ inline void store_lanes(T* p, const Vector<T>& v, int64_t count = 16) {
   for (int64_t i = 0; i < count; ++i) p[i] = narrow<T>(v[i]);
 }
 
+// Lanes [begin, end) of v, zero elsewhere; a NaN in a lane that is dropped stays out.
+template <typename T>
+struct LaneMask {
+  using Bits = std::conditional_t<sizeof(Accumulator<T>) == 8, int64_t, int32_t>;
+  typedef Bits Integers __attribute__((vector_size(sizeof(Vector<T>))));
+  Integers keep;
+
+  LaneMask(int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < 16; ++i) keep[i] = i >= begin && i < end ? Bits{-1} : Bits{0};
+  }
+
+  Vector<T> operator()(Vector<T> v) const {
+    Integers bits;
+    __builtin_memcpy(&bits, &v, sizeof bits);
+    bits &= keep;
+    __builtin_memcpy(&v, &bits, sizeof v);
+    return v;
+  }
+};
+
+// Lane i: u[i / 2] + u[i / 2 + 8] for even i, the same of v for odd i.
+template <typename V>
+inline V fold_pair(const V& u, const V& v) {
+  V out;
+  for (int i = 0; i < 8; ++i) {
+    out[2 * i] = u[i] + u[i + 8];
+    out[2 * i + 1] = v[i] + v[i + 8];
+  }
+  return out;
+}
+
+// Lane c: the total of rows[c], by the same tree as Lanes::total, sixteen at a time.
+template <typename V>
+inline V totals(V (&rows)[16]) {
+  for (int half = 8; half > 0; half /= 2)
+    for (int r = 0; r < half; ++r) rows[r] = fold_pair(rows[r], rows[r + half]);
+  return rows[0];
+}
+
 }  // namespace fctfast
