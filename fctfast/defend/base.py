@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from fctfast.data import ImageSet
-from fctfast.models import ModelInfo
+from fctfast.detect.probe import describe
+from fctfast.models.pretrained import load_pretrained
 from fctfast.seeding import derive_seed
 from fctfast.train import (
     AugmentSettings,
@@ -23,6 +24,7 @@ from fctfast.train import (
     cross_entropy,
     fit,
 )
+from fctfast.train.recipes import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,7 @@ class BaseSettings:
     """Base training written down; the defaults are the published ones for CIFAR-10.
 
     Args:
-        model: name for :func:`fctfast.models.create_model`.
-        width: channels of the first stage.
-        stem: stem of the ResNet family.
+        network: architecture, width, stem and pretrained weights.
         budget: passes over the data.
         fit: batch size, SGD, schedule.
         augment: random crop and flip.
@@ -40,9 +40,7 @@ class BaseSettings:
     Source: DESIGN section 4, row "backdoored base model".
     """
 
-    model: str = "resnet18"
-    width: int = 64
-    stem: str = "auto"
+    network: ModelSettings = field(default_factory=ModelSettings)
     budget: Budget = field(default_factory=lambda: Budget(epochs=200))
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(
@@ -50,20 +48,6 @@ class BaseSettings:
         )
     )
     augment: AugmentSettings = field(default_factory=lambda: AugmentSettings(crop=4, flip=True))
-
-    def info(self, data: ImageSet, mean: Sequence[float], std: Sequence[float]) -> ModelInfo:
-        """Describe the network for a set of images."""
-        return ModelInfo(
-            arch=self.model,
-            num_classes=data.num_classes,
-            width=self.width,
-            in_channels=data.channels,
-            image_size=data.image_size,
-            stem=self.stem,
-            mean=tuple(mean),
-            std=tuple(std),
-            class_names=data.class_names,
-        )
 
 
 def train_base(
@@ -94,7 +78,10 @@ def train_base(
 
     Source: paper Algorithm 4, line 2.
     """
-    model = settings.info(data, mean, std).build(seed=derive_seed(seed, "base"))
+    network = settings.network
+    model = describe(network, data, mean, std).build(seed=derive_seed(seed, "base"))
+    if network.pretrained:
+        load_pretrained(model, network.pretrained, name=network.name)
     stage = Stage("base", data, cross_entropy, settings.budget, settings.augment)
     fitted = fit(
         model,

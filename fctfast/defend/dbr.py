@@ -15,10 +15,12 @@ from fctfast.data import ImageSet
 from fctfast.defend.base import BaseSettings, train_base
 from fctfast.defend.removal import RemovalSettings, remove_backdoor
 from fctfast.detect import Detection, DetectSettings, Split, detect
+from fctfast.detect.probe import describe
 from fctfast.detect.scores import PathLike
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.models import ModelInfo, load_model, save_model
 from fctfast.train import Progress
+from fctfast.train.recipes import Recipe, load_recipe
 
 FORMAT = "fctfast-repair-1"
 BASE_FILE, REPAIRED_FILE, RESULT_FILE = "base.safetensors", "repaired.safetensors", "repair.json"
@@ -34,8 +36,6 @@ class DBRConfig:
         base: base training; not used when a checkpoint is given.
         removal: unlearning and relearning.
         mode: of detection, "robust" or "published".
-        alpha_c: share taken as clean.
-        alpha_p: share taken as poisoned.
 
     Source: paper Algorithm 4.
     """
@@ -44,8 +44,23 @@ class DBRConfig:
     base: BaseSettings = field(default_factory=BaseSettings)
     removal: RemovalSettings = field(default_factory=RemovalSettings)
     mode: str = "robust"
-    alpha_c: float = 0.2
-    alpha_p: float = 0.05
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe | PathLike) -> DBRConfig:
+        """Take a recipe: its sections `base` and `br`, and those of detection.
+
+        Args:
+            recipe: a recipe, its name or its file.
+
+        Raises:
+            ValueError: an unknown name or key.
+        """
+        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
+        return cls(
+            detect=DetectSettings.from_recipe(recipe),
+            base=recipe.section("base", BaseSettings, network=recipe.model),
+            removal=recipe.section("br", RemovalSettings),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +144,7 @@ class DBR:
         Source: paper Algorithm 4.
         """
         config = self.config
-        options = {} if progress is None else {"progress": progress}
-        images = as_image_set(data, seed=seed, **options)
+        images = as_image_set(data, seed=seed, progress=progress)
         folder = None if out is None else Path(out)
         model, info = _given_model(checkpoint)
         mean, std = normalisation(images, info, config.detect.mean, config.detect.std)
@@ -142,8 +156,6 @@ class DBR:
                 mode=config.mode,
                 settings=config.detect,
                 seed=seed,
-                alpha_c=config.alpha_c,
-                alpha_p=config.alpha_p,
                 device=device,
                 progress=progress,
                 out=None if folder is None else folder / DETECT_FOLDER,
@@ -153,7 +165,7 @@ class DBR:
         poisoned, clean = parts(images, detection.split)
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}
         if model is None:
-            info = config.base.info(images, mean, std)
+            info = describe(config.base.network, images, mean, std)
             model, base = train_base(
                 images,
                 config.base,
@@ -166,7 +178,7 @@ class DBR:
             )
             history["base"] = list(base.history)
         if info is None:
-            info = _describe(model, images, mean, std)
+            info = _describe_own(model, images, mean, std)
         if folder is not None:
             save_model(folder / BASE_FILE, model, info)
         removal = remove_backdoor(
@@ -235,7 +247,7 @@ def _check_fits(info: ModelInfo, images: ImageSet) -> None:
         )
 
 
-def _describe(
+def _describe_own(
     model: nn.Module, images: ImageSet, mean: Sequence[float], std: Sequence[float]
 ) -> ModelInfo:
     return ModelInfo(

@@ -13,7 +13,7 @@ from torch import nn
 from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.detect.fct import FctSettings
-from fctfast.detect.probe import ProbeSettings, train_probe
+from fctfast.detect.probe import ProbeSettings, describe, train_probe
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.snapshots import Snapshot, combine, take_snapshot
@@ -21,6 +21,7 @@ from fctfast.detect.split import Split, check_alphas, split_scores
 from fctfast.detect.verdict import Verdict, verdict
 from fctfast.models import ModelInfo, save_model
 from fctfast.train import Progress, resolve_device
+from fctfast.train.recipes import Recipe, load_recipe
 
 MODES = ("robust", "published")
 FORMAT = "fctfast-detection-1"
@@ -36,6 +37,8 @@ class DetectSettings:
         score: draws of tau, batch size, precision.
         snapshots: last passes of the probe that are scored and averaged, at least 1.
         recompute_batch_norm: score with recomputed statistics.
+        alpha_c: share taken as clean.
+        alpha_p: share taken as poisoned.
         mean: normalisation; default: that of the images.
         std: normalisation; given if and only if mean is.
     """
@@ -44,6 +47,8 @@ class DetectSettings:
     score: FctSettings = field(default_factory=FctSettings)
     snapshots: int = 1
     recompute_batch_norm: bool = True
+    alpha_c: float = 0.2
+    alpha_p: float = 0.05
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -53,6 +58,29 @@ class DetectSettings:
             object.__setattr__(self, name, None if value is None else tuple(value))
         if self.snapshots < 1:
             raise ValueError(f"snapshots: expected at least 1, got {self.snapshots}")
+        check_alphas(self.alpha_c, self.alpha_p)
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe | str | Path) -> DetectSettings:
+        """Take the sections `data`, `model`, `probe` and `split` of a recipe.
+
+        Args:
+            recipe: a recipe, its name or its file.
+
+        Raises:
+            ValueError: an unknown name or key.
+        """
+        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        return cls(
+            probe=recipe.section("probe", ProbeSettings, network=recipe.model),
+            score=FctSettings(draws=recipe.split.draws),
+            snapshots=recipe.split.snapshots,
+            recompute_batch_norm=recipe.split.recompute_batch_norm,
+            alpha_c=recipe.split.alpha_c,
+            alpha_p=recipe.split.alpha_p,
+            mean=recipe.data.mean,
+            std=recipe.data.std,
+        )
 
     def published(self) -> DetectSettings:
         """The published SD on the same network: its budgets, one draw, no guards.
@@ -159,10 +187,11 @@ def detect(
     data: Any,
     *,
     mode: str = "robust",
+    recipe: Recipe | PathLike | None = None,
     settings: DetectSettings | None = None,
     seed: int = 0,
-    alpha_c: float = 0.2,
-    alpha_p: float = 0.05,
+    alpha_c: float | None = None,
+    alpha_p: float | None = None,
     draws: int | None = None,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
@@ -176,12 +205,14 @@ def detect(
     Args:
         data: an ImageSet, what :func:`~fctfast.data.open_dataset` takes, or a map-style dataset.
         mode: "robust" (guards; the default) or "published" (the paper's code, no guards).
-        settings: network, budgets and guards; default :class:`DetectSettings`. "published" takes
-            only the network and the normalisation from it.
+        recipe: settings by name ("cifar10", "digits", ...) or from a YAML file; it also says how
+            many images of a path are read, and at which size.
+        settings: the same as an object; default :class:`DetectSettings`, the paper's budgets.
+            "published" takes only the network, the normalisation and the shares from either.
         seed: key of all randomness, default 0.
-        alpha_c: share taken as clean, default .2.
-        alpha_p: share taken as poisoned, default .05.
-        draws: K, overrides the settings.
+        alpha_c: share taken as clean; default: the settings', which is .2.
+        alpha_p: share taken as poisoned; default: the settings', which is .05.
+        draws: K; default: the settings', which is 4 (1 if published).
         device: "auto" or a torch device.
         progress: where to report; default nowhere.
         out: folder for the result and for what a killed run resumes from; default: nothing is
@@ -203,15 +234,17 @@ def detect(
     """
     if mode not in MODES:
         raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
-    check_alphas(alpha_c, alpha_p)
+    if recipe is not None and settings is not None:
+        raise ValueError("detect: give a recipe or settings, not both")
     chosen = settings or DetectSettings()
-    if mode == "published":
-        chosen = chosen.published()
-    if draws is not None:
-        chosen = replace(chosen, score=replace(chosen.score, draws=draws))
-    options = {} if progress is None else {"progress": progress}
-    images = as_image_set(data, seed=seed, **options)
-    _check_data(images, alpha_c, alpha_p)
+    opening: dict[str, Any] = {"seed": seed, "progress": progress}
+    if recipe is not None:
+        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
+        chosen = DetectSettings.from_recipe(recipe)
+        opening |= {"limit": recipe.data.limit, "image_size": recipe.data.image_size}
+    chosen = _override(chosen, mode, alpha_c, alpha_p, draws)
+    images = as_image_set(data, **opening)
+    _check_data(images, chosen)
     mean, std = normalisation(images, None, chosen.mean, chosen.std)
     folder = None if out is None else Path(out)
     probe, snapshots = _probe_and_score(
@@ -227,7 +260,7 @@ def detect(
     fct = combine(snapshots) if mode == "robust" else snapshots[-1].fct
     described = {"mode": mode, "seed": seed, **asdict(replace(chosen, mean=mean, std=std))}
     scores = Scores.of(images, fct, **described)
-    split = scores.split(alpha_c, alpha_p)
+    split = scores.split(chosen.alpha_c, chosen.alpha_p)
     flagged = torch.isin(images.ids, split.poisoned)
     detection = Detection(
         scores=scores,
@@ -236,7 +269,7 @@ def detect(
         snapshots=tuple(s.summary() for s in snapshots),
         settings=scores.settings,
         probe=probe,
-        info=chosen.probe.info(images, mean, std),
+        info=describe(chosen.probe.network, images, mean, std),
     )
     if folder is not None:
         detection.save(folder)
@@ -293,7 +326,26 @@ def _probe_and_score(
     return probe, [taken[number] for number in sorted(taken)]
 
 
-def _check_data(images: ImageSet, alpha_c: float, alpha_p: float) -> None:
+def _override(
+    settings: DetectSettings,
+    mode: str,
+    alpha_c: float | None,
+    alpha_p: float | None,
+    draws: int | None,
+) -> DetectSettings:
+    if mode == "published":
+        settings = settings.published()
+    settings = replace(
+        settings,
+        alpha_c=settings.alpha_c if alpha_c is None else alpha_c,
+        alpha_p=settings.alpha_p if alpha_p is None else alpha_p,
+    )
+    if draws is not None:
+        settings = replace(settings, score=replace(settings.score, draws=draws))
+    return settings
+
+
+def _check_data(images: ImageSet, settings: DetectSettings) -> None:
     if not len(images):
         raise ValueError("detect: the data set holds no readable sample")
     if torch.unique(images.labels).numel() < 2:
@@ -302,4 +354,5 @@ def _check_data(images: ImageSet, alpha_c: float, alpha_p: float) -> None:
             "classes (is the folder one level too deep?)"
         )
     # Raises where there are fewer samples than 1/alpha, before the probe is trained.
-    split_scores(images.ids, torch.zeros(len(images)), alpha_c=alpha_c, alpha_p=alpha_p)
+    zeros = torch.zeros(len(images))
+    split_scores(images.ids, zeros, alpha_c=settings.alpha_c, alpha_p=settings.alpha_p)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fctfast.data import ImageSet
 from fctfast.models import FeatureModel
-from fctfast.ops.reference import fct_views, feature_distance, sample_rotate_affine
+from fctfast.ops import fct_views, feature_distance, sample_rotate_affine
 from fctfast.train.progress import Progress, Quiet
 
 TRANSFORMS: dict[str, tuple[float, tuple[float, float]]] = {

@@ -24,6 +24,7 @@ from fctfast.train import (
     cross_entropy,
     fit,
 )
+from fctfast.train.recipes import ModelSettings
 from fctfast.train.stage import unfold
 
 
@@ -32,9 +33,7 @@ class ProbeSettings:
     """Network and budget of the probe; the defaults are the published ones.
 
     Args:
-        model: name for :func:`fctfast.models.create_model`.
-        width: channels of the first stage.
-        stem: stem of the ResNet family.
+        network: architecture, width and stem; the probe always starts from random weights.
         learn: budget of cross-entropy, e_t = 2 epochs.
         spread: budget of L_intra, e_f = 10 epochs; `Budget(epochs=0)` leaves it out.
         fit: batch size, SGD and schedule, which L_intra continues.
@@ -42,9 +41,7 @@ class ProbeSettings:
     Source: paper appendix C.5; DESIGN section 4, rows "SD probe" and "L_intra".
     """
 
-    model: str = "resnet18"
-    width: int = 64
-    stem: str = "auto"
+    network: ModelSettings = field(default_factory=ModelSettings)
     learn: Budget = field(default_factory=lambda: Budget(epochs=2))
     spread: Budget = field(default_factory=lambda: Budget(epochs=10))
     fit: FitSettings = field(
@@ -62,19 +59,32 @@ class ProbeSettings:
         """Count the passes over the data that the budgets buy."""
         return len(unfold(self.stages(data), self.fit.batch_size))
 
-    def info(self, data: ImageSet, mean: Sequence[float], std: Sequence[float]) -> ModelInfo:
-        """Describe the probe's network for a set of images."""
-        return ModelInfo(
-            arch=self.model,
-            num_classes=data.num_classes,
-            width=self.width,
-            in_channels=data.channels,
-            image_size=data.image_size,
-            stem=self.stem,
-            mean=tuple(mean),
-            std=tuple(std),
-            class_names=data.class_names,
-        )
+
+def describe(
+    network: ModelSettings, data: ImageSet, mean: Sequence[float], std: Sequence[float]
+) -> ModelInfo:
+    """Say what network serves a set of images, in the words of a checkpoint.
+
+    Args:
+        network: architecture, width and stem.
+        data: gives classes, channels and image size.
+        mean: per channel, in [0, 1] units.
+        std: per channel.
+
+    Returns:
+        A description whose `build(seed=...)` makes the network.
+    """
+    return ModelInfo(
+        arch=network.name,
+        num_classes=data.num_classes,
+        width=network.width,
+        in_channels=data.channels,
+        image_size=data.image_size,
+        stem=network.stem,
+        mean=tuple(mean),
+        std=tuple(std),
+        class_names=data.class_names,
+    )
 
 
 def intra_loss(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
@@ -114,7 +124,7 @@ def train_probe(
 
     Source: paper, Algorithm 2, lines 1 to 5.
     """
-    model = settings.info(data, mean, std).build(seed=derive_seed(seed, "probe"))
+    model = describe(settings.network, data, mean, std).build(seed=derive_seed(seed, "probe"))
     fitted = fit(
         model,
         settings.stages(data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,16 @@ import torch
 from fctfast.data import ImageSet
 from fctfast.detect import DetectSettings, FctSettings, ProbeSettings
 from fctfast.train import Budget, FitSettings, SGDSettings
+from fctfast.train.recipes import ModelSettings
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Networks this small lose more to waking a second thread than they gain by it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +47,7 @@ def small_settings() -> DetectSettings:
     """Two passes of cross-entropy, two of L_intra, the last two scored."""
     return DetectSettings(
         probe=ProbeSettings(
-            width=4,
+            network=ModelSettings(width=4),
             learn=Budget(epochs=2),
             spread=Budget(epochs=2),
             fit=FitSettings(batch_size=30, sgd=SGDSettings(lr=0.02)),

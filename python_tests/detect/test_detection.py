@@ -110,7 +110,7 @@ def test_a_finished_run_scores_nothing_again_and_other_settings_are_refused(
 
 def test_published_is_the_papers_budget_one_draw_no_guards(small_settings: DetectSettings) -> None:
     published = small_settings.published()
-    assert published.probe.width == small_settings.probe.width
+    assert published.probe.network == small_settings.probe.network
     assert (published.probe.learn.epochs, published.probe.spread.epochs) == (2, 10)
     fit = published.probe.fit
     assert (fit.batch_size, fit.sgd.lr, fit.sgd.momentum, fit.sgd.weight_decay) == (
