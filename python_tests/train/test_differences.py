@@ -1,0 +1,24 @@
+"""Settings are compared key by key."""
+
+from __future__ import annotations
+
+from fctfast.train.differences import differing_keys, flatten
+
+
+def test_nested_settings_get_dotted_keys() -> None:
+    assert flatten({"a": {"b": [1, {"c": 2}]}, "d": None}) == {
+        "a.b.0": 1,
+        "a.b.1.c": 2,
+        "d": None,
+    }
+
+
+def test_differences_name_key_and_both_values() -> None:
+    there = {"base": {"lr": 0.1}, "seed": 0, "only": "there"}
+    now = {"base": {"lr": 0.01}, "seed": 0, "new": 1}
+    assert differing_keys(there, now) == [
+        "base.lr (0.1 there, 0.01 now)",
+        "new (nothing there, 1 now)",
+        "only (there there, nothing now)",
+    ]
+    assert differing_keys(there, there) == []

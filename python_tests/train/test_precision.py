@@ -1,0 +1,52 @@
+"""Precision and device by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fctfast.train import resolve_device, resolve_precision
+from fctfast.train.precision import forward_context
+
+CPU = torch.device("cpu")
+
+
+def test_words_are_taken_at_their_word() -> None:
+    assert resolve_precision("float32", CPU) == "float32"
+    assert resolve_precision("bfloat16", CPU) == "bfloat16"
+    with pytest.raises(ValueError, match="expected auto, float32, bfloat16, got 'half'"):
+        resolve_precision("half", CPU)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({}, "float32")],
+)
+def test_auto_on_the_cpu_asks_for_the_instruction(
+    capabilities: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert resolve_precision("auto", CPU) == expected
+
+
+def test_auto_is_float32_on_a_torch_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert resolve_precision("auto", CPU) == "float32"
+
+
+def test_bfloat16_changes_the_products_and_not_the_weights() -> None:
+    layer = torch.nn.Linear(4, 4)
+    with forward_context("bfloat16", CPU):
+        assert layer(torch.zeros(1, 4)).dtype == torch.bfloat16
+    with forward_context("float32", CPU):
+        assert layer(torch.zeros(1, 4)).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ValueError, match="device: 'cuda:99' cannot be used here"):
+        resolve_device("cuda:99")
+    with pytest.raises(ValueError, match="device: 'gpu' cannot be used here"):
+        resolve_device("gpu")

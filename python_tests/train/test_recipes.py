@@ -1,0 +1,104 @@
+"""Recipes: the ones that ship are the paper's, and a misspelt key is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fctfast.data.statistics import CIFAR10_MEAN, CIFAR100_STD, IMAGENET_MEAN
+from fctfast.defend import BaseSettings, RemovalSettings
+from fctfast.detect.probe import ProbeSettings
+from fctfast.train import FitSettings, SplitSettings, load_recipe, recipe_names
+
+SHIPPED = ("cifar10", "cifar10-cpu", "cifar100", "digits", "imagenet-subset")
+
+
+def test_five_recipes_ship() -> None:
+    assert recipe_names() == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_builds_every_section(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description.endswith(".")
+    assert recipe.split.alpha_c == 0.2
+    assert recipe.split.alpha_p == 0.05
+    recipe.section("probe", ProbeSettings)
+    recipe.section("base", BaseSettings)
+    recipe.section("br", RemovalSettings)
+
+
+def test_cifar10_is_the_published_setting() -> None:
+    recipe = load_recipe("cifar10")
+    assert recipe.data.mean == CIFAR10_MEAN
+    probe = recipe.section("probe", ProbeSettings)
+    assert (probe.learn.epochs, probe.spread.epochs) == (2, 10)
+    assert (probe.fit.batch_size, probe.fit.sgd.lr, probe.fit.sgd.momentum) == (128, 0.01, 0.9)
+    assert probe.fit.sgd.weight_decay == 5e-4
+    assert (probe.fit.schedule.name, probe.fit.schedule.t_max) == ("cosine", 100)
+    base = recipe.section("base", BaseSettings)
+    assert base.budget.epochs == 200
+    assert (base.fit.sgd.lr, base.fit.schedule.milestones) == (0.01, (100, 150))
+    assert (base.augment.crop, base.augment.flip, base.augment.rotation) == (4, True, 0)
+    br = recipe.section("br", RemovalSettings)
+    assert (br.rounds, br.fit.sgd.lr, br.fit.batch_size) == (20, 1e-4, 128)
+
+
+def test_cifar100_and_imagenet_differ_as_the_paper_says() -> None:
+    hundred = load_recipe("cifar100")
+    assert hundred.data.std == CIFAR100_STD
+    assert hundred.section("br", RemovalSettings).augment.rotation > 0
+    imagenet = load_recipe("imagenet-subset")
+    assert imagenet.data.mean == IMAGENET_MEAN
+    assert imagenet.model.pretrained == "imagenet"
+    base = imagenet.section("base", BaseSettings)
+    assert (base.budget.epochs, base.fit.sgd.lr, base.fit.sgd.weight_decay) == (25, 0.001, 1e-4)
+    assert base.fit.schedule.milestones == (15, 20)
+    assert (base.augment.crop, base.augment.flip, base.augment.rotation) == (0, True, 20)
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown recipe 'cifar11'; known: cifar10, cifar10-cpu"):
+        load_recipe("cifar11")
+    with pytest.raises(FileNotFoundError, match="recipe not found"):
+        load_recipe("mine.yaml")
+
+
+def _write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bse: {}", "recipe mine: unknown key bse; known: description, data, model, probe"),
+        ("data: {limits: 3}", "recipe mine: data: unknown key limits; known: limit, image_size"),
+        ("data: {mean: [1]}", "mean and std: give both or neither"),
+        ("split: {alpha_c: 0.9, alpha_p: 0.2}", r"alpha_c \+ alpha_p: expected at most 1"),
+        ("split: {alpha_c: 0}", r"alpha_c: expected a share in \(0, 1\)"),
+        ("- a\n- b", "expected sections"),
+        ("a: [", "not readable as YAML"),
+        ("!!python/object/apply:os.system ['true']", "not readable as YAML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_recipe(_write(tmp_path, text))
+
+
+def test_sections_are_strict_and_fixed_fields_win_no_fights(tmp_path: Path) -> None:
+    recipe = load_recipe(_write(tmp_path, "base: {batch_size: 7}\nbr: 3\n"))
+    assert recipe.section("base", FitSettings, precision="float32") == FitSettings(
+        batch_size=7, precision="float32"
+    )
+    with pytest.raises(ValueError, match="recipe mine: base: unknown key batch_size; known:"):
+        recipe.section("base", SplitSettings)
+    with pytest.raises(ValueError, match="base: batch_size is set by the section model"):
+        recipe.section("base", FitSettings, batch_size=8)
+    with pytest.raises(ValueError, match="br: expected keys and values, got 3"):
+        recipe.section("br", FitSettings)
+    assert recipe.section("probe", FitSettings) == FitSettings()
