@@ -1,0 +1,37 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fctfast.cli import app
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+COMMANDS = re.findall(r"^fctfast (\w+) (.*?)(?:\s+#.*)?$", README.read_text(), re.MULTILINE)
+
+
+def test_the_readme_has_its_blocks_and_commands() -> None:
+    assert len(BLOCKS) == 2
+    assert {name for name, _ in COMMANDS} == {"detect", "dbr", "score"}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=["method", "ops"])
+def test_python_blocks_run(block: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-"], input=block, capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("name", "arguments"), COMMANDS)
+def test_commands_use_options_that_exist(name: str, arguments: str) -> None:
+    shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
+    for option in re.findall(r"--[a-z-]+", arguments):
+        assert option in shown, f"fctfast {name} has no {option}"
