@@ -51,7 +51,7 @@ class TrainingLoop:
         self.network = without_adapter(self.model)
         self.settings, self.mean, self.std = settings, mean, std
         self.seed, self.device = seed, device
-        self.layout = preferred_memory_format(device)
+        self.layout = preferred_memory_format(device, self.network)
         self.network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
         self.optimiser = make_sgd(self.network, settings.sgd)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fctfast.models import create_model
 from fctfast.train import resolve_device, resolve_precision
-from fctfast.train.precision import forward_context
+from fctfast.train.precision import forward_context, preferred_memory_format
 
 CPU = torch.device("cpu")
 
@@ -50,3 +51,12 @@ def test_devices() -> None:
         resolve_device("cuda:99")
     with pytest.raises(ValueError, match="device: 'gpu' cannot be used here"):
         resolve_device("gpu")
+
+
+@pytest.mark.parametrize(("width", "expected"), [(8, "contiguous"), (16, "channels last")])
+def test_narrow_strided_shortcuts_do_not_train_channels_last(width: int, expected: str) -> None:
+    """In that layout oneDNN writes past its scratch memory; see the function."""
+    network = create_model("resnet18", num_classes=10, width=width)
+    layout = preferred_memory_format(CPU, network)
+    assert (layout == torch.channels_last) == (expected == "channels last")
+    assert preferred_memory_format(torch.device("cuda"), network) == torch.channels_last
