@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,23 +15,27 @@ class StopRule:
     The published code keeps the epoch with the best (test ACC - test ASR), which needs the trigger
     and a test set. Here two shares of the training data decide, measured in eval mode after each
     round: samples of D_p still predicted as their given label, and samples of D_c predicted as
-    theirs. An unlearnt backdoor can come back during the next relearning, so one good round is not
-    enough.
+    theirs. D_p's share falls with the attack's success, down to the share of clean samples that D_p
+    holds by mistake, which is not known: D_p also counts as forgotten when most of it is and a
+    further round changes next to nothing. Going on past that point only costs accuracy in the
+    target class (CIFAR-10, lr 1e-3: .3 points of ACC a round after the sixth).
 
     Args:
         kept: share of D_p still predicted as given, at or below which it counts as forgotten.
+        plateau: smallest drop of that share in a round that still counts as progress.
         lost: largest drop of D_c's share below its value before BR.
-        patience: rounds in a row that must satisfy both.
+        patience: rounds in a row that must be good: an unlearnt backdoor can come back.
 
     Source: DESIGN section 4, "model selection"; issue 2, section 5.
     """
 
-    kept: float = 0.1
+    kept: float = 0.05
+    plateau: float = 0.03
     lost: float = 0.02
-    patience: int = 2
+    patience: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("kept", "lost"):
+        for name in ("kept", "plateau", "lost"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name}: expected a share in [0, 1], got {getattr(self, name)}")
         if self.patience < 1:
@@ -46,8 +51,13 @@ class StopRule:
         Returns:
             True to stop.
         """
-        recent = rounds[-self.patience :]
-        return len(recent) == self.patience and all(
-            r["dp_kept"] <= self.kept and r["dc_kept"] >= start["dc_kept"] - self.lost
-            for r in recent
-        )
+        every = [start, *rounds]
+        good = [self._good(now, before, start) for before, now in itertools.pairwise(every)]
+        return len(good) >= self.patience and all(good[-self.patience :])
+
+    def _good(self, now: dict[str, Any], before: dict[str, Any], start: dict[str, float]) -> bool:
+        gone = now["dp_kept"] <= self.kept
+        most_gone = now["dp_kept"] <= start["dp_kept"] / 2
+        still = abs(before["dp_kept"] - now["dp_kept"]) <= self.plateau
+        recovered = now["dc_kept"] >= start["dc_kept"] - self.lost
+        return bool((gone or (most_gone and still)) and recovered)

@@ -16,7 +16,7 @@ from fctfast.detect.fct import FctSettings
 from fctfast.detect.probe import ProbeSettings, describe, train_probe
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
-from fctfast.detect.snapshots import Snapshot, combine, take_snapshot
+from fctfast.detect.snapshots import Snapshot, most_telling, take_snapshot
 from fctfast.detect.split import Split, check_alphas, split_scores
 from fctfast.detect.verdict import Verdict, verdict
 from fctfast.models import ModelInfo, save_model
@@ -35,7 +35,7 @@ class DetectSettings:
     Args:
         probe: network and budgets.
         score: draws of tau, batch size, precision.
-        snapshots: last passes of the probe that are scored and averaged, at least 1.
+        snapshots: last passes of the probe that are scored; the most telling one counts.
         recompute_batch_norm: score with recomputed statistics.
         alpha_c: share taken as clean.
         alpha_p: share taken as poisoned.
@@ -257,9 +257,10 @@ def detect(
         progress=progress,
         folder=folder,
     )
-    fct = combine(snapshots) if mode == "robust" else snapshots[-1].fct
-    described = {"mode": mode, "seed": seed, **asdict(replace(chosen, mean=mean, std=std))}
-    scores = Scores.of(images, fct, **described)
+    chosen_snapshot = most_telling(snapshots) if mode == "robust" else snapshots[-1]
+    described = {"mode": mode, "seed": seed, "step": chosen_snapshot.step}
+    described |= asdict(replace(chosen, mean=mean, std=std))
+    scores = Scores.of(images, chosen_snapshot.fct, **described)
     split = scores.split(chosen.alpha_c, chosen.alpha_p)
     flagged = torch.isin(images.ids, split.poisoned)
     detection = Detection(
@@ -302,6 +303,7 @@ def _probe_and_score(
                 std=std,
                 seed=seed,
                 settings=settings.score,
+                alpha_p=settings.alpha_p,
                 recompute=settings.recompute_batch_norm,
                 device=device,
                 progress=progress,

@@ -38,6 +38,8 @@ class FctSettings:
     Args:
         transform: name in TRANSFORMS, default the paper's rotate+affine.
         draws: K, transformed views of each sample, default 4 (the paper: 1).
+        over_draws: how a sample's K distances become one score: "mean", or "min": a poisoned sample
+            is thrown far by every draw, a clean one is spared by some.
         reduction: "sum" over features (Eq. 1) or "mean" (published code; the same ranking).
         batch_size: images in one forward pass, views included, default 256.
         precision: name in PRECISIONS.
@@ -50,12 +52,14 @@ class FctSettings:
 
     transform: str = "rotate+affine"
     draws: int = 4
+    over_draws: str = "mean"
     reduction: str = "sum"
     batch_size: int = 256
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         _one_of("transform", self.transform, TRANSFORMS)
+        _one_of("over_draws", self.over_draws, ("mean", "min"))
         _one_of("reduction", self.reduction, ("sum", "mean"))
         _one_of("precision", self.precision, PRECISIONS)
         for name in ("draws", "batch_size"):
@@ -79,10 +83,17 @@ class FctResult:
     norms: Tensor
     predicted: Tensor
 
-    @property
-    def mean(self) -> Tensor:
-        """float64 [N]: mean over the draws."""
-        return self.fct.double().mean(0)
+    def score(self, over_draws: str = "mean") -> Tensor:
+        """Make one score of the draws.
+
+        Args:
+            over_draws: "mean" or "min".
+
+        Returns:
+            float64 [N].
+        """
+        draws = self.fct.double()
+        return draws.amin(0) if over_draws == "min" else draws.mean(0)
 
 
 def fct(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from fctfast.train import (
     fit,
 )
 from fctfast.train.recipes import ModelSettings
-from fctfast.train.stage import unfold
+from fctfast.train.stage import batch_bounds, unfold
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class ProbeSettings:
         learn: budget of cross-entropy, e_t = 2 epochs.
         spread: budget of L_intra, e_f = 10 epochs; `Budget(epochs=0)` leaves it out.
         fit: batch size, SGD and schedule, which L_intra continues.
+        segment: cut cross-entropy into passes of this many steps, so that it can be scored more
+            often than once an epoch; None leaves epochs whole.
 
     Source: paper appendix C.5; DESIGN section 4, rows "SD probe" and "L_intra".
     """
@@ -47,13 +50,21 @@ class ProbeSettings:
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(schedule=ScheduleSettings("cosine", t_max=100))
     )
+    segment: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.segment is not None and self.segment < 1:
+            raise ValueError(f"segment: expected at least 1 step, got {self.segment}")
 
     def stages(self, data: ImageSet) -> list[Stage]:
         """Unfold the budgets into what :func:`fctfast.train.fit` runs."""
-        return [
-            Stage("probe", data, cross_entropy, self.learn),
-            Stage("spread", data, intra_loss, self.spread),
-        ]
+        budgets = [self.learn]
+        if self.segment is not None:
+            total = self.learn.steps(len(batch_bounds(len(data), self.fit.batch_size)))
+            cuts = [*range(0, total, self.segment), total]
+            budgets = [Budget(0, b - a, b - a) for a, b in itertools.pairwise(cuts)]
+        stages = [Stage("probe", data, cross_entropy, budget) for budget in budgets]
+        return [*stages, Stage("spread", data, intra_loss, self.spread)]
 
     def passes(self, data: ImageSet) -> int:
         """Count the passes over the data that the budgets buy."""

@@ -96,8 +96,9 @@ def score(
         device=place,
         progress=shown,
     )
+    fct_of_samples = result.score(settings.over_draws)
     health = check_collapse(
-        result.mean, result.norms, result.predicted, images.labels, images.num_classes
+        fct_of_samples, result.norms, result.predicted, images.labels, images.num_classes
     )
     if not bool(torch.isfinite(result.fct).all()):
         raise ValueError(
@@ -106,7 +107,7 @@ def score(
         )
     scores = Scores.of(
         images,
-        result.mean,
+        fct_of_samples,
         transform=transform,
         draws=draws,
         seed=seed,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -115,12 +114,16 @@ import importlib
 loop = importlib.import_module("fctfast.train.fit")
 
 torch.set_num_threads(1)
-slow = float(sys.argv[2])
+hang_at = int(sys.argv[2])
+saves = 0
 save = loop.save_state
 def save_and_wait(*args, **kwargs):
+    global saves
     save(*args, **kwargs)
     print("saved", flush=True)
-    time.sleep(slow)
+    saves += 1
+    if saves == hang_at:
+        time.sleep(600)
 loop.save_state = save_and_wait
 g = torch.Generator().manual_seed(4)
 labels = torch.arange(120) % 3
@@ -145,26 +148,25 @@ print("done", flush=True)
 """
 
 
-def start(out: Path, slow: float) -> subprocess.Popen[str]:
+def start(out: Path, hang_at: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(out), str(slow)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, str(out), str(hang_at)], stdout=subprocess.PIPE, text=True
     )
 
 
 def test_killed_runs_end_with_the_same_weights(tmp_path: Path) -> None:
-    whole = start(tmp_path / "whole", 0.0)
+    whole = start(tmp_path / "whole")
     assert whole.communicate(timeout=120)[0].count("saved") == 8
     # kill -9 while base training is under way: after its first checkpoint, the fifth.
-    killed = start(tmp_path / "killed", 3.0)
+    killed = start(tmp_path / "killed", hang_at=5)
     assert killed.stdout is not None
     for _ in range(5):
         assert killed.stdout.readline() == "saved\n"
-    time.sleep(0.05)
     killed.send_signal(signal.SIGKILL)
     killed.wait(timeout=30)
     killed.stdout.close()
     assert not (tmp_path / "killed" / "repair.json").exists()
-    rest = start(tmp_path / "killed", 0.0).communicate(timeout=120)[0]
+    rest = start(tmp_path / "killed").communicate(timeout=120)[0]
     assert rest.count("saved") == 3  # nothing that was finished is trained again
     first = load_model(tmp_path / "whole" / "repaired.safetensors")[0]
     second = load_model(tmp_path / "killed" / "repaired.safetensors")[0]

@@ -16,20 +16,29 @@ def rounds(*pairs: tuple[float, float]) -> list[dict[str, float]]:
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
-        ([(0.05, 0.95)], False),  # one good round is not enough
-        ([(0.05, 0.95), (0.08, 0.94)], True),
-        ([(0.9, 0.95), (0.05, 0.95), (0.05, 0.95)], True),
-        ([(0.05, 0.95), (0.5, 0.95)], False),  # the backdoor came back
-        ([(0.05, 0.90), (0.05, 0.95)], False),  # D_c had not recovered a round ago
-        ([(0.05, 0.95), (0.5, 0.95), (0.05, 0.95)], False),  # not in a row
+        ([(0.04, 0.95)], True),
+        ([(0.04, 0.90)], False),  # D_c has not recovered
+        ([(0.9, 0.95)], False),
+        ([(0.9, 0.95), (0.2, 0.95)], False),  # still falling
+        ([(0.9, 0.95), (0.2, 0.95), (0.18, 0.95)], True),  # the rest of D_p is clean
+        ([(0.9, 0.95), (0.2, 0.95), (0.5, 0.95)], False),  # the backdoor came back
+        ([(0.97, 0.95), (0.96, 0.95)], False),  # a plateau before anything was forgotten
+        ([(0.04, 0.95), (0.04, 0.92)], False),
         ([], False),
     ],
 )
-def test_stops_after_two_good_rounds_in_a_row(
+def test_stops_once_d_p_is_forgotten_and_d_c_is_not(
     history: list[tuple[float, float]], expected: bool
 ) -> None:
-    rule = StopRule(kept=0.1, lost=0.02, patience=2)
+    rule = StopRule(kept=0.05, plateau=0.03, lost=0.02)
     assert rule.satisfied(rounds(*history), START) is expected
+
+
+def test_patience_asks_for_good_rounds_in_a_row() -> None:
+    rule = StopRule(patience=2)
+    assert not rule.satisfied(rounds((0.04, 0.95)), START)
+    assert rule.satisfied(rounds((0.04, 0.95), (0.03, 0.95)), START)
+    assert not rule.satisfied(rounds((0.04, 0.95), (0.5, 0.95), (0.04, 0.95)), START)
 
 
 def test_impossible_rules_are_refused() -> None:

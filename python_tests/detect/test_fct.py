@@ -46,7 +46,8 @@ def test_is_equation_one_for_every_draw() -> None:
         expected = (original - moved).double().square().sum(1)
         torch.testing.assert_close(result.fct[draw].double(), expected, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(result.norms, original.norm(dim=1))
-    torch.testing.assert_close(result.mean, result.fct.double().mean(0))
+    torch.testing.assert_close(result.score(), result.fct.double().mean(0))
+    assert torch.equal(result.score("min"), result.fct.double().amin(0))
 
 
 def test_neither_order_nor_batch_size_matters() -> None:
@@ -74,8 +75,8 @@ def test_more_draws_keep_the_first_ones_and_seeds_differ() -> None:
 
 def test_mean_reduction_ranks_the_same() -> None:
     data = images()
-    total = fct(Flat(), data, mean=MEAN, std=STD).mean
-    mean = fct(Flat(), data, mean=MEAN, std=STD, settings=FctSettings(reduction="mean")).mean
+    total = fct(Flat(), data, mean=MEAN, std=STD).score()
+    mean = fct(Flat(), data, mean=MEAN, std=STD, settings=FctSettings(reduction="mean")).score()
     torch.testing.assert_close(total, mean * 9 * 12 * 3, rtol=1e-5, atol=0)
 
 

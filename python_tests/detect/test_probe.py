@@ -1,0 +1,59 @@
+"""Facts about the probe: its stages, its budget in steps, no augmentation, no global randomness."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fctfast.data import ImageSet
+from fctfast.detect import DetectSettings, ProbeSettings, train_probe
+from fctfast.train import AugmentSettings, Budget
+from fctfast.train.stage import unfold
+
+MEAN, STD = (0.5,) * 3, (0.25,) * 3
+
+
+def test_cross_entropy_then_l_intra_with_one_optimiser_and_no_augmentation(
+    small_set: ImageSet, small_settings: DetectSettings
+) -> None:
+    settings = small_settings.probe
+    stages = settings.stages(small_set)
+    assert [s.name for s in stages] == ["probe", "spread"]
+    assert all(s.augment == AugmentSettings() for s in stages)
+    model, fitted = train_probe(small_set, settings, mean=MEAN, std=STD, device="cpu")
+    assert [r["stage"] for r in fitted.history] == ["probe"] * 2 + ["spread"] * 2
+    assert not model.training
+    # L_intra is a mean of cosines, cross-entropy of three classes starts above 1.
+    assert fitted.history[0]["loss"] > 0.5
+    assert -1.0 <= fitted.history[-1]["loss"] <= 1.0
+
+
+def test_segments_cut_the_budget_into_scored_pieces(
+    small_set: ImageSet, small_settings: DetectSettings
+) -> None:
+    # 120 samples in batches of 30 are 4 steps an epoch: 10 steps in pieces of 3.
+    settings = replace(small_settings.probe, learn=Budget(0, 10), spread=Budget(0), segment=3)
+    passes = unfold(settings.stages(small_set), settings.fit.batch_size)
+    assert [p.batches for p in passes] == [3, 3, 3, 1]
+    assert settings.passes(small_set) == 4
+    with pytest.raises(ValueError, match="segment"):
+        replace(settings, segment=0)
+
+
+def test_global_generators_are_not_touched(
+    small_set: ImageSet, small_settings: DetectSettings
+) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train_probe(small_set, small_settings.probe, mean=MEAN, std=STD, device="cpu")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_defaults_are_the_papers() -> None:
+    settings = ProbeSettings()
+    assert (settings.learn.epochs, settings.spread.epochs) == (2, 10)
+    assert settings.network.name == "resnet18"
+    assert settings.network.width == 64
