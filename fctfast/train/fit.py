@@ -13,7 +13,7 @@ from torch import nn
 
 from fctfast.train.checkpoint import TrainState, load_state, save_state, weights_fingerprint
 from fctfast.train.loop import TrainingLoop
-from fctfast.train.precision import resolve_device, resolve_precision
+from fctfast.train.precision import repeatable_kernels, resolve_device, resolve_precision
 from fctfast.train.progress import Progress, Quiet
 from fctfast.train.settings import FitSettings
 from fctfast.train.stage import Stage, unfold
@@ -123,7 +123,7 @@ def fit(
     done = passes[resumed_at].first_step if resumed_at < len(passes) else total
     left = [] if state.stopped or state.finished else passes[resumed_at:]
     if left:
-        with progress.task(label, total, done=done) as task:
+        with repeatable_kernels(where), progress.task(label, total, done=done) as task:
             for pass_ in left:
                 record = loop.run(pass_, length, task)
                 state.history.append(record)

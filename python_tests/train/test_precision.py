@@ -7,7 +7,11 @@ import torch
 
 from fctfast.models import create_model
 from fctfast.train import resolve_device, resolve_precision
-from fctfast.train.precision import forward_context, preferred_memory_format
+from fctfast.train.precision import (
+    forward_context,
+    preferred_memory_format,
+    repeatable_kernels,
+)
 
 CPU = torch.device("cpu")
 
@@ -60,3 +64,12 @@ def test_narrow_strided_shortcuts_do_not_train_channels_last(width: int, expecte
     layout = preferred_memory_format(CPU, network)
     assert (layout == torch.channels_last) == (expected == "channels last")
     assert preferred_memory_format(torch.device("cuda"), network) == torch.channels_last
+
+
+def test_repeatable_kernels_give_the_flag_back() -> None:
+    before = torch.backends.cudnn.deterministic
+    with repeatable_kernels(torch.device("cuda")):
+        assert torch.backends.cudnn.deterministic
+    assert torch.backends.cudnn.deterministic == before
+    with repeatable_kernels(CPU):
+        assert torch.backends.cudnn.deterministic == before
