@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import runpy
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.train import (
     AugmentSettings,
@@ -181,33 +183,31 @@ io.write_tensors(sys.argv[2], model.state_dict(), {"resumed_at": str(fitted.resu
 """
 
 
-def test_kill_9_at_a_random_moment(tmp_path: Path) -> None:
+def test_kill_9_at_a_random_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "run.py"
     script.write_text(SCRIPT)
 
-    def start(name: str, nap: str) -> subprocess.Popen[bytes]:
-        state, result = tmp_path / f"{name}.state", tmp_path / f"{name}.safetensors"
-        return subprocess.Popen([sys.executable, script, state, result, nap])
+    def arguments(name: str, nap: str) -> list[str]:
+        return [str(script), *(str(tmp_path / f"{name}.{end}") for end in ("state", "result")), nap]
 
-    assert start("whole", "0").wait(timeout=300) == 0
+    def finish(name: str) -> tuple[dict[str, Tensor], int]:
+        monkeypatch.setattr(sys, "argv", arguments(name, "0"))
+        runpy.run_path(str(script))
+        tensors, metadata = io.read_tensors(tmp_path / f"{name}.result")
+        return tensors, int(metadata["resumed_at"])
+
+    whole, _ = finish("whole")
     state = tmp_path / "cut.state"
     for _ in range(2):
         before = state.stat().st_mtime_ns if state.exists() else 0
-        process = start("cut", "0.03")
-        while process.poll() is None:
-            if state.exists() and state.stat().st_mtime_ns > before:
-                # Not seeded: the moment is meant to differ from run to run.
-                time.sleep(random.random() * 0.2)
-                process.kill()
-                break
+        process = subprocess.Popen([sys.executable, *arguments("cut", "0.03")])
+        while process.poll() is None and not (state.exists() and state.stat().st_mtime_ns > before):
             time.sleep(0.005)
+        # Not seeded: the moment is meant to differ from run to run.
+        time.sleep(random.random() * 0.2)
+        process.kill()
         process.wait()
-    assert start("cut", "0").wait(timeout=300) == 0
-
-    from fctfast import io
-
-    whole, _ = io.read_tensors(tmp_path / "whole.safetensors")
-    cut, metadata = io.read_tensors(tmp_path / "cut.safetensors")
-    assert int(metadata["resumed_at"]) >= 2
+    cut, resumed_at = finish("cut")
+    assert resumed_at >= 2
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[name], cut[name]) for name in whole)

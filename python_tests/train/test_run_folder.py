@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +75,15 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
         pass
 
 
-def test_two_processes_cannot_share_a_run(tmp_path: Path) -> None:
-    script = (
-        "import sys\nfrom fctfast.train import FitSettings, RunFolder\n"
-        "with RunFolder(sys.argv[1], command='detect', settings=FitSettings(), seed=0, data='f'):\n"
-        "    pass\n"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path / "run")]
-    with _open(tmp_path / "run"):
-        second = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert second.returncode != 0
-        assert "is in use by another process" in second.stderr
-    assert subprocess.run(command, check=False).returncode == 0
+def test_a_run_is_open_once_at_a_time(tmp_path: Path) -> None:
+    # The lock belongs to the open file, so a second opening here stands for another process.
+    with _open(tmp_path / "run") as run:
+        run.finish_stage("probe")
+        with pytest.raises(ValueError, match="is in use by another process"), _open(run.path):
+            pass
+        assert run.is_done("probe")
+    with _open(tmp_path / "run") as run:
+        assert run.is_done("probe")
 
 
 def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
