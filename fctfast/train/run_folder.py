@@ -216,12 +216,14 @@ class RunFolder:
             return
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            self._lock = None
+        except BlockingIOError as error:
+            self._release_lock()
             raise ValueError(
                 f"{self.path} is in use by another process; wait for it, or name another folder"
             ) from error
+        except OSError:
+            # Some network file systems have no locks; a run there is better than none.
+            return
 
     def _release_lock(self) -> None:
         if self._lock is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from fctfast.data import ImageSet
 from fctfast.models.initialise import initialise
+from fctfast.train import FitSettings, Fitted, SGDSettings, fit
 
 
 class SmallNet(nn.Module):
@@ -77,3 +79,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def train() -> Callable[..., Fitted]:
+    """Call fit with settings that suit the small images."""
+    settings = FitSettings(batch_size=16, sgd=SGDSettings(lr=0.1), precision="float32")
+
+    def run(model: nn.Module, stages: Any, given: FitSettings = settings, **other: Any) -> Fitted:
+        return fit(
+            model, stages, settings=given, mean=(0.4,) * 3, std=(0.25,) * 3, device="cpu", **other
+        )
+
+    return run

@@ -137,3 +137,15 @@ def test_without_a_path_there_is_no_folder() -> None:
 def test_settings_that_json_cannot_hold_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         _open(tmp_path, settings={"lr": float("nan")})
+
+
+def test_a_file_system_without_locks_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fctfast.train.run_folder.fcntl.flock", refuse)
+    with _open(tmp_path / "run") as run:
+        run.finish_stage("probe")
+    assert io.read_json(tmp_path / "run" / "run.json")["status"] == "done"
