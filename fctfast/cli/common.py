@@ -56,7 +56,7 @@ AlphaP = Annotated[
     float, typer.Option("--alpha-p", help="Share of the samples to flag as poisoned (D_p).")
 ]
 FailOnSuspicious = Annotated[
-    bool, typer.Option("--fail-on-suspicious", help="Exit 1 when there is evidence of poisoning.")
+    bool, typer.Option("--fail-on-suspicious", help="Exit 1 unless the verdict is no.")
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,16 +26,16 @@ def run(
         typer.Option(metavar="RUN", help="Run folder of an earlier detect on the same data."),
     ] = None,
     recipe: runs.Recipe = None,
-    mode: detect.Mode = "robust",
-    alpha_c: common.AlphaC = 0.2,
-    alpha_p: common.AlphaP = 0.05,
-    draws: detect.Draws = None,
+    mode: runs.Mode = "robust",
+    alpha_c: runs.AlphaC = None,
+    alpha_p: runs.AlphaP = None,
+    draws: runs.Draws = None,
     model: runs.Model = None,
     width: runs.Width = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: runs.TrainBatchSize = None,
+    batch_size: runs.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,
@@ -56,48 +55,62 @@ def run(
       fctfast dbr --data-dir images --checkpoint model.safetensors --detection runs/audit
     """
     from fctfast.defend import DBR
-    from fctfast.detect.split import check_alphas
-    from fctfast.report import find_detection
+    from fctfast.train import make_progress
 
-    check_alphas(alpha_c, alpha_p)
     given = model_options.describes_itself(checkpoint, None) if checkpoint else None
     if given is not None and image_size is None:
         image_size = given[1].image_size[0]
-    earlier = None
-    if detection is not None:
-        earlier = find_detection(detection)
-        if earlier is None:
-            raise FileNotFoundError(f"--detection: {detection} holds no detection")
-    data = runs.open_data(
-        data_dir, split, image_size, limit, seed=seed, workers=workers, quiet=quiet
+    asked = runs.Asked(
+        data_dir,
+        recipe,
+        mode=mode,
+        alpha_c=alpha_c,
+        alpha_p=alpha_p,
+        draws=draws,
+        model=model,
+        width=width,
+        batch_size=batch_size,
+        amp=amp,
+        split=split,
+        image_size=image_size,
+        limit=limit,
+        device=device,
     )
-    name, config = runs.configure(
-        recipe, data, model=model, width=width, batch_size=batch_size, amp=amp, draws=draws
-    )
-    config = replace(config, mode=mode, alpha_c=alpha_c, alpha_p=alpha_p)
-    out = out or Path("runs") / f"dbr-{common.data_name(data_dir)}"
-    settings = {"recipe": name, "checkpoint": _content(checkpoint), "detection": str(earlier or "")}
-    with runs.opened(out, "dbr", config, settings, seed=seed, data=data) as progress:
+    earlier = runs.earlier_detection(detection) if detection else None
+    chosen = asked.load_recipe()
+    asked.config(chosen, channels=3)  # refuses impossible settings before minutes of decoding
+    data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
+    config = asked.config(chosen, data.channels)
+    out = out or runs.default_out("dbr", data_dir)
+    facts = {
+        "recipe": chosen.name,
+        "checkpoint": _content(checkpoint),
+        "detection": _content(earlier / "scores.parquet" if earlier else None),
+    }
+    with runs.opened(out, "dbr", config, facts, seed=seed, data=data) as folder:
         repaired = DBR(config).run(
             data,
             checkpoint=checkpoint,
             detection=earlier,
             out=out,
             seed=seed,
-            progress=progress(quiet),
+            progress=make_progress(quiet=quiet),
             device=device,
         )
-        result = findings(out, data, repaired)
+        result = {"recipe": chosen.name, **findings(out, data, repaired)}
+        for name, records in repaired.history.items():
+            folder.write_history(name, records)
+        folder.finish_stage("repair")
     common.emit(result, lines_of(result, out), as_json=as_json)
     if fail_on_suspicious and repaired.detection.verdict.evidence != "no":
         raise typer.Exit(common.SUSPICIOUS)
 
 
-def _content(checkpoint: Path | None) -> str:
-    """The checkpoint by content: a run must not go on with other weights under the same name."""
+def _content(file: Path | None) -> str:
+    """A file by content: a run must not go on with other weights under the same name."""
     from fctfast import io
 
-    return "" if checkpoint is None else io.sha256_file(checkpoint)
+    return "" if file is None else io.sha256_file(file)
 
 
 def findings(out: Path, data: ImageSet, repaired: Repaired) -> dict[str, Any]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fctfast.defend import Repaired
 
 
+TARGET, POISONED = 0, "poisoned"
+
+
 @guarded
 def run(
     *,
@@ -40,66 +43,51 @@ def run(
       fctfast demo
       fctfast demo --attack blend-signal --out runs/demo-blend
     """
-    from fctfast import attacks
+    from fctfast import attacks, io
+    from fctfast.data import open_dataset
     from fctfast.defend import DBR
     from fctfast.train import make_progress
 
     began = time.monotonic()
     say = make_progress(quiet=quiet).note
     chosen = attacks.get(attack)
-    say("1. Poisoning scikit-learn's digits (32x32 RGB).")
-    poisoned = _poisoned_folder(out, chosen, rate, limit, seed)
-    recipe_of_set = attacks.read_recipe(poisoned)
-    say(
-        f"   {recipe_of_set['poisoned']} of {recipe_of_set['samples']} images carry the trigger of "
-        f"{chosen.name} and the label {recipe_of_set['target']}."
-    )
-    # From here to the evaluation only images and labels are read, as with anybody's data.
-    data = runs.open_data(str(poisoned), "train", None, None, seed=seed, workers=0, quiet=quiet)
-    name, config = runs.configure(recipe, data)
-    settings = {"recipe": name, "attack": attack, "rate": rate}
-    say("2. Training the probe, scoring by FCT, splitting; then base training and repair.")
-    with runs.opened(out, "demo", config, settings, seed=seed, data=data) as progress:
-        repaired = DBR(config).run(data, out=out, seed=seed, progress=progress(quiet))
-        say("3. Evaluating, with the truth.")
-        result = _measure(out, poisoned, chosen, int(recipe_of_set["target"]), repaired)
-        result = dbr.findings(out, data, repaired) | result
-        from fctfast import io
-
-        io.write_json(out / "metrics.json", result)
-    seconds = time.monotonic() - began
-    common.emit(result, [*_lines(result, out), f"Took {seconds:.0f} s."], as_json=as_json)
-
-
-def _poisoned_folder(out: Path, attack: Attack, rate: float, limit: int | None, seed: int) -> Path:
-    """Write the poisoned set, or take it from an interrupted demo."""
-    from fctfast import attacks
-    from fctfast.data import open_dataset
-
-    folder = out / "poisoned"
-    train = open_dataset("digits", split="train", limit=limit, seed=seed)
-    made = attacks.poison(train, attack, rate=rate, target=0, seed=seed)
+    asked = runs.Asked("digits", recipe, limit=limit)
+    settings = asked.load_recipe()
+    clean = asked.open(settings, seed=seed, workers=None, quiet=True)
+    made = attacks.poison(clean, chosen, rate=rate, target=TARGET, seed=seed)
     made.recipe["source"] = "digits"
-    if not (folder / "recipe.json").exists():
-        attacks.save_poisoned(made, folder)
-    elif attacks.read_recipe(folder)["fingerprint"] != made.recipe["fingerprint"]:
-        raise ValueError(
-            f"demo: {folder} holds another poisoned set; choose another --out or delete it"
+    config = asked.config(settings, clean.channels)
+    facts = {"recipe": settings.name, "attack": attack, "rate": rate}
+    with runs.opened(out, "demo", config, facts, seed=seed, data=made.image_set) as folder:
+        say(
+            f"1. Poisoned scikit-learn's digits: {made.recipe['poisoned']} of {len(clean):,} "
+            f"images carry the trigger of {chosen.name} and the label {TARGET}."
         )
-    return folder
+        if not (out / POISONED / "recipe.json").exists():
+            attacks.save_poisoned(made, out / POISONED)
+        # From here to the evaluation only images and labels are read, as with anybody's data.
+        data = open_dataset(out / POISONED)
+        say("2. Training a probe, scoring by FCT, splitting; then base training and repair.")
+        repaired = DBR(config).run(data, out=out, seed=seed, progress=make_progress(quiet=quiet))
+        say("3. Evaluating, with the truth.")
+        result = dbr.findings(out, data, repaired) | _measure(out, chosen, repaired)
+        io.write_json(out / "metrics.json", result)
+        for name, records in repaired.history.items():
+            folder.write_history(name, records)
+        folder.finish_stage("demo")
+    took = f"Took {time.monotonic() - began:.0f} s."
+    common.emit(result, [*_lines(result, out), took], as_json=as_json)
 
 
-def _measure(
-    out: Path, poisoned: Path, attack: Attack, target: int, repaired: Repaired
-) -> dict[str, Any]:
+def _measure(out: Path, attack: Attack, repaired: Repaired) -> dict[str, Any]:
     from fctfast.attacks.truth import read_truth
     from fctfast.data import open_dataset
     from fctfast.models import load_model
     from fctfast.report import evaluate as measure
     from fctfast.report import save_histogram, split_quality
 
-    test = open_dataset("digits", split="test")
-    truth = read_truth(poisoned)
+    test = open_dataset("digits", split="test", image_size=repaired.info.image_size)
+    truth = read_truth(out / POISONED)
     found = repaired.detection
     save_histogram(
         out / "histogram-truth.png",
@@ -111,7 +99,7 @@ def _measure(
     models = {}
     for role in ("base", "repaired"):
         model, info = load_model(repaired.paths[role])
-        models[role] = measure(model, test, attack, target, mean=info.mean, std=info.std)
+        models[role] = measure(model, test, attack, TARGET, mean=info.mean, std=info.std)
     return {"quality": split_quality(found.scores, found.split, truth), "models": models}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from fctfast.data import ImageSet
     from fctfast.detect import Detection
 
-Mode = Annotated[
-    str, typer.Option(help="robust (with guards) or published (the paper's code, no guards).")
-]
-Draws = Annotated[
-    int | None,
-    typer.Option(min=1, help="Transformed views of each sample; default: the recipe's."),
-]
-
 
 @guarded
 def run(
@@ -29,16 +21,16 @@ def run(
     data_dir: common.DataDir,
     out: common.Out = None,
     recipe: runs.Recipe = None,
-    mode: Mode = "robust",
-    alpha_c: common.AlphaC = 0.2,
-    alpha_p: common.AlphaP = 0.05,
-    draws: Draws = None,
+    mode: runs.Mode = "robust",
+    alpha_c: runs.AlphaC = None,
+    alpha_p: runs.AlphaP = None,
+    draws: runs.Draws = None,
     model: runs.Model = None,
     width: runs.Width = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: runs.TrainBatchSize = None,
+    batch_size: runs.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,
@@ -59,30 +51,43 @@ def run(
       fctfast detect --data-dir poisoned --mode published --json
     """
     from fctfast.detect import detect
-    from fctfast.detect.split import check_alphas
+    from fctfast.train import make_progress
 
-    check_alphas(alpha_c, alpha_p)
-    data = runs.open_data(
-        data_dir, split, image_size, limit, seed=seed, workers=workers, quiet=quiet
+    asked = runs.Asked(
+        data_dir,
+        recipe,
+        mode=mode,
+        alpha_c=alpha_c,
+        alpha_p=alpha_p,
+        draws=draws,
+        model=model,
+        width=width,
+        batch_size=batch_size,
+        amp=amp,
+        split=split,
+        image_size=image_size,
+        limit=limit,
+        device=device,
     )
-    name, config = runs.configure(
-        recipe, data, model=model, width=width, batch_size=batch_size, amp=amp, draws=draws
-    )
-    out = out or Path("runs") / f"detect-{common.data_name(data_dir)}"
-    settings = {"recipe": name, "mode": mode, "alpha_c": alpha_c, "alpha_p": alpha_p}
-    with runs.opened(out, "detect", config.detect, settings, seed=seed, data=data) as progress:
+    chosen = asked.load_recipe()
+    asked.config(chosen, channels=3)  # refuses impossible settings before minutes of decoding
+    data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
+    config = asked.config(chosen, data.channels).detect
+    out = out or runs.default_out("detect", data_dir)
+    facts = {"recipe": chosen.name, "mode": mode}
+    with runs.opened(out, "detect", config, facts, seed=seed, data=data) as folder:
         found = detect(
             data,
             mode=mode,
-            settings=config.detect,
+            settings=config,
             seed=seed,
-            alpha_c=alpha_c,
-            alpha_p=alpha_p,
+            draws=draws,
             device=device,
-            progress=progress(quiet),
+            progress=make_progress(quiet=quiet),
             out=out,
         )
-        result = findings(out, data, found)
+        result = {"recipe": chosen.name, **findings(out, data, found)}
+        folder.finish_stage("detect")
     common.emit(result, lines_of(result, out), as_json=as_json)
     if fail_on_suspicious and found.verdict.evidence != "no":
         raise typer.Exit(common.SUSPICIOUS)
@@ -103,8 +108,10 @@ def findings(out: Path, data: ImageSet, found: Detection) -> dict[str, Any]:
     from fctfast.report import save_findings
 
     files = save_findings(out, data, found.scores, found.split)
+    target = found.verdict.suspected_target
     result = {
         "data": data.name,
+        "suspected_target": None if target is None else data.class_names[target],
         "samples": len(found.scores),
         "quarantined": len(found.scores.quarantined),
         "split": found.split.summary(),
@@ -130,7 +137,7 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         "samples": f"{result['samples']:,} scored, {result['quarantined']:,} unreadable",
         "kept as clean (D_c)": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
         "suspicious (D_p)": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}",
-        "suspected target": verdict["suspected_target"],
+        "suspected target": result["suspected_target"],
         "list": out / result["files"]["list"],
         "pictures": ", ".join(
             str(out / result["files"][name])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common, model_options
+from fctfast.cli import common, model_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def detection_quality(run_folder: Path, poisoned: Path) -> dict[str, Any]:
     from fctfast.detect import Detection as Found
     from fctfast.report import split_quality
 
-    found = Found.load(run_folder)
+    found = Found.load(runs.earlier_detection(run_folder))
     return dict(split_quality(found.scores, found.split, read_truth(poisoned)))
 
 

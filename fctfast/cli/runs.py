@@ -1,21 +1,45 @@
-"""What detect, dbr and demo share: opening data, recipes, and the run folder."""
+"""What detect, dbr and demo share: recipes, opening data, and the run folder."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fctfast.cli import common
+
 if TYPE_CHECKING:
     from fctfast.data import ImageSet
+    from fctfast.defend import DBRConfig
+    from fctfast.train import Recipe as LoadedRecipe
+    from fctfast.train import RunFolder
 
 Recipe = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
         help="Settings: digits, cifar10-cpu, cifar10, cifar100, imagenet-subset, or a YAML file; "
-        "default: chosen by the data and the device.",
+        "default: chosen by the device, on all images.",
     ),
+]
+Mode = Annotated[
+    str, typer.Option(help="robust (with guards) or published (the paper's code, no guards).")
+]
+AlphaC = Annotated[
+    float | None,
+    typer.Option("--alpha-c", help="Share to keep as clean (D_c); default: the recipe's, 0.2."),
+]
+AlphaP = Annotated[
+    float | None,
+    typer.Option("--alpha-p", help="Share to flag as poisoned (D_p); default: the recipe's, 0.05."),
+]
+Draws = Annotated[
+    int | None,
+    typer.Option(min=1, help="Transformed views of each sample; default: the recipe's."),
 ]
 Model = Annotated[
     str | None, typer.Option(metavar="NAME", help="Network to train; default: the recipe's.")
@@ -23,10 +47,116 @@ Model = Annotated[
 Width = Annotated[
     int | None, typer.Option(min=1, help="Channels of its first stage; default: the recipe's.")
 ]
-TrainBatchSize = Annotated[
+BatchSize = Annotated[
     int | None,
     typer.Option("--batch-size", "-b", min=2, help="Images a step; default: the recipe's."),
 ]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of detect and dbr that decide what is computed.
+
+    Args:
+        data_dir: where the images are.
+        recipe: name or file, or None to choose one.
+        mode: "robust" or "published".
+        alpha_c, alpha_p, draws, model, width, batch_size: override the recipe; None leaves it.
+        amp: 16-bit arithmetic.
+        split, image_size, limit: which images.
+        device: for the choice of a recipe.
+    """
+
+    data_dir: str
+    recipe: str | None = None
+    mode: str = "robust"
+    alpha_c: float | None = None
+    alpha_p: float | None = None
+    draws: int | None = None
+    model: str | None = None
+    width: int | None = None
+    batch_size: int | None = None
+    amp: bool = False
+    split: str = "train"
+    image_size: int | None = None
+    limit: int | None = None
+    device: str = "auto"
+
+    def load_recipe(self) -> LoadedRecipe:
+        """Read the recipe that was asked for, or choose one for this device.
+
+        A chosen recipe brings its network and budgets, but neither its number of images (leaving
+        images of a user's set out would be a surprise) nor CIFAR's normalisation.
+        """
+        from fctfast.train import DataSettings, load_recipe, resolve_device
+
+        if self.recipe is not None:
+            recipe = load_recipe(self.recipe)
+        elif self.data_dir == "digits":
+            recipe = load_recipe("digits")
+        else:
+            gpu = resolve_device(self.device).type == "cuda"
+            large = (self.image_size or 0) >= 96
+            name = ("imagenet-subset" if large else "cifar10") if gpu else "cifar10-cpu"
+            recipe = load_recipe(name)
+            size = self.image_size or recipe.data.image_size
+            recipe = replace(recipe, data=DataSettings(image_size=size))
+        network = replace(
+            recipe.model,
+            name=recipe.model.name if self.model is None else self.model,
+            width=recipe.model.width if self.width is None else self.width,
+        )
+        return replace(recipe, model=network)
+
+    def config(self, recipe: LoadedRecipe, channels: int) -> DBRConfig:
+        """Build the settings: the recipe's, with the options on top.
+
+        Args:
+            recipe: from :meth:`load_recipe`.
+            channels: of the images; a recipe's statistics for another number are not used.
+
+        Returns:
+            Settings of D-BR, whose part ``detect`` is that of the audit.
+
+        Raises:
+            ValueError: a value out of range.
+        """
+        from fctfast.defend import DBRConfig
+        from fctfast.train.recipes import with_precision
+
+        config = replace(DBRConfig.from_recipe(recipe), mode=self.mode)
+        detect = replace(
+            config.detect,
+            alpha_c=config.detect.alpha_c if self.alpha_c is None else self.alpha_c,
+            alpha_p=config.detect.alpha_p if self.alpha_p is None else self.alpha_p,
+        )
+        if detect.mean is not None and len(detect.mean) != channels:
+            detect = replace(detect, mean=None, std=None)
+        if self.draws is not None:
+            detect = replace(detect, score=replace(detect.score, draws=self.draws))
+        probe, base, removal = detect.probe, config.base, config.removal
+        if self.batch_size is not None:
+            probe = replace(probe, fit=replace(probe.fit, batch_size=self.batch_size))
+            base = replace(base, fit=replace(base.fit, batch_size=self.batch_size))
+        if self.amp:
+            probe, base = with_precision(probe, "bfloat16"), with_precision(base, "bfloat16")
+            removal = with_precision(removal, "bfloat16")
+            detect = replace(detect, score=replace(detect.score, precision="bfloat16"))
+        return replace(config, detect=replace(detect, probe=probe), base=base, removal=removal)
+
+    def open(
+        self, recipe: LoadedRecipe, *, seed: int, workers: int | None, quiet: bool
+    ) -> ImageSet:
+        """Open the data as recipe and options say, with progress on stderr."""
+        return open_data(
+            self.data_dir,
+            self.split,
+            self.image_size or recipe.data.image_size,
+            self.limit or recipe.data.limit,
+            seed=seed,
+            workers=workers,
+            quiet=quiet,
+        )
 
 
 def open_data(
@@ -52,3 +182,51 @@ def open_data(
         progress=make_progress(quiet=quiet),
         workers=workers,
     )
+
+
+def default_out(command: str, data_dir: str) -> Path:
+    """The run folder when --out is not given: the same command finds it again and goes on."""
+    return Path("runs") / f"{command}-{common.data_name(data_dir)}"
+
+
+def earlier_detection(run_folder: Path) -> Path:
+    """The folder of a finished detection, which may lie inside a run folder of dbr.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    from fctfast.report import find_detection
+
+    found = find_detection(run_folder)
+    if found is None:
+        raise FileNotFoundError(f"--detection: {run_folder} holds no finished detection")
+    return found
+
+
+@contextmanager
+def opened(
+    out: Path, command: str, config: Any, facts: dict[str, Any], *, seed: int, data: ImageSet
+) -> Iterator[RunFolder]:
+    """Open the run folder, locked, with everything that decides the result in its run.json.
+
+    Args:
+        out: the folder.
+        command: its name.
+        config: frozen settings.
+        facts: further settings.
+        seed: the run's seed.
+        data: the images.
+
+    Yields:
+        The run folder.
+
+    Raises:
+        ValueError: the folder holds another run or is in use.
+    """
+    from fctfast.train import RunFolder
+
+    settings = {**facts, "config": asdict(config)}
+    with RunFolder(
+        out, command=command, settings=settings, seed=seed, data=data.fingerprint()
+    ) as run:
+        yield run

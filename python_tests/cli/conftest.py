@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,25 @@ import pytest
 from typer.testing import CliRunner
 
 Invoke = Callable[..., Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny networks gain nothing from threads, and other tests on the machine lose by them.
+
+    The programs started here inherit it, so that their results can be compared bit for bit.
+    """
+    import torch
+
+    before, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    yield
+    torch.set_num_threads(before)
+    if variable is None:
+        del os.environ["OMP_NUM_THREADS"]
+    else:
+        os.environ["OMP_NUM_THREADS"] = variable
 
 
 @pytest.fixture
@@ -36,3 +56,41 @@ def program() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+RECIPE = """
+description: a few seconds on digits of 16x16
+data: {image_size: 16, limit: 300}
+model: {name: resnet18, width: 4}
+probe:
+  learn: {epochs: 4}
+  spread: {epochs: 0}
+  fit: {batch_size: 32, sgd: {lr: 0.1}}
+split: {draws: 2}
+base:
+  budget: {epochs: 3}
+  fit: {batch_size: 32, sgd: {lr: 0.1}}
+br: {rounds: 2, fit: {batch_size: 32, sgd: {lr: 1.0e-3}}}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that runs in seconds and still learns."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 digits of 16x16, 10 % poisoned; copy the folder before changing it."""
+    from fctfast import attacks
+    from fctfast.data import open_dataset
+
+    folder = tmp_path_factory.mktemp("poisoned")
+    clean = open_dataset("digits", limit=300, image_size=16)
+    made = attacks.poison(clean, attacks.get("badnets-all2one"), rate=0.1, target=0, seed=1)
+    made.recipe["source"] = "digits"
+    attacks.save_poisoned(made, folder)
+    return folder

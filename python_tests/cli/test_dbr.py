@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fctfast import io
+from fctfast.models import load_model
+
+Invoke = Callable[..., Any]
+
+WATCHED = """
+import sys
+
+def hook(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("truth.parquet"):
+        print("opened", arguments[0], file=sys.stderr, flush=True)
+
+sys.addaudithook(hook)
+from fctfast.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def repaired(poisoned: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run, as a program of its own in which every opening of the truth is heard."""
+    out = tmp_path_factory.mktemp("dbr") / "run"
+    command = ["dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", out, "-q", "--json"]
+    result = subprocess.run(
+        [sys.executable, "-c", WATCHED, *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "", "the truth was opened"
+    assert json.loads(result.stdout)["repair"]["rounds"] >= 1
+    return out
+
+
+def test_it_leaves_a_list_and_a_repaired_model(repaired: Path) -> None:
+    there = {path.name for path in repaired.iterdir()}
+    assert {
+        "run.json",
+        "metrics.json",
+        "suspicious.csv",
+        "histogram.png",
+        "base.safetensors",
+        "repaired.safetensors",
+        "history.parquet",
+        "detect",
+    } <= there
+    model, info = load_model(repaired / "repaired.safetensors")
+    assert info.num_classes == 10
+    assert info.image_size == (16, 16)
+    assert not model.training
+    history = io.read_table(repaired / "history.parquet")
+    assert set(history["fit"]) == {"base", "removal"}
+
+
+def test_the_repaired_model_can_be_evaluated_and_reported(
+    invoke: Invoke, repaired: Path, poisoned: Path
+) -> None:
+    result = invoke(
+        *("evaluate", "--checkpoint", repaired / "repaired.safetensors", "--detection", repaired),
+        *("--poisoned", poisoned, "--quiet", "--json"),
+    )
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert 0 <= answer["model"]["asr"] <= 1
+    assert answer["detection"]["poisoned_samples"] == 27
+    shown = invoke("report", repaired)
+    assert shown.exit_code == 0, shown.stderr
+    assert "Repair" in shown.stdout
+    assert "repaired.safetensors" in shown.stdout
+
+
+def test_checkpoint_skips_base_training_and_detection_is_reused(
+    invoke: Invoke, repaired: Path, poisoned: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """From the same base model and detection, the same repaired weights."""
+    out = tmp_path / "run"
+    result = invoke(
+        *("dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", out, "--quiet"),
+        *("--checkpoint", repaired / "base.safetensors", "--detection", repaired),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert not (out / "base-state.safetensors").exists()
+    assert not (out / "detect").exists()
+    again = (out / "repaired.safetensors").read_bytes()
+    assert again == (repaired / "repaired.safetensors").read_bytes()
+
+
+def test_ctrl_c_exits_130_and_the_same_command_goes_on(
+    repaired: Path, poisoned: Path, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "fctfast", "dbr", "--data-dir", str(poisoned)]
+    command += ["--recipe", str(tiny), "--out", str(out), "--quiet"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "detect" / "probe-state.safetensors").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"is kept in {out}; run the same command again" in stderr
+    assert "Traceback" not in stderr
+    assert io.read_json(out / "run.json")["status"] == "interrupted"
+    subprocess.run(command, check=True, timeout=200)
+    for name in ("repaired.safetensors", "detect/scores.parquet"):
+        assert (out / name).read_bytes() == (repaired / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--checkpoint", "none.safetensors"), "none.safetensors"),
+        (("--checkpoint", "BROKEN"), "broken.safetensors"),
+        (("--detection", "nowhere"), "nowhere holds no finished detection"),
+        (("--alpha-c", "0"), "D_c is empty"),
+    ],
+)
+def test_mistakes_exit_2_with_one_line(
+    invoke: Invoke,
+    repaired: Path,
+    poisoned: Path,
+    tiny: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes((repaired / "base.safetensors").read_bytes()[:-9])
+    given = [str(broken) if a == "BROKEN" else a for a in arguments]
+    usual = ("dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", tmp_path / "run", "-q")
+    result = invoke(*usual, *given)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
