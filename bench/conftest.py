@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def measure(benchmark: Any) -> Callable[..., Any]:
-    """Measure one row: `measure(function, group=..., kind=..., items=..., unit=..., rounds=...)`."""
+    """Measure one row of a table: `measure(function, group=..., kind=..., items=..., unit=...)`."""
 
     def run(
         function: Callable[[], object],
@@ -43,11 +43,12 @@ def measure(benchmark: Any) -> Callable[..., Any]:
         items: int,
         unit: str,
         rounds: int = 40,
+        warmup: int = 2,
         note: str = "",
     ) -> Any:
         benchmark.group = group
         benchmark.extra_info.update(kind=kind, items=items, unit=unit, note=note)
-        result = benchmark.pedantic(function, rounds=rounds, warmup_rounds=2, iterations=1)
+        result = benchmark.pedantic(function, rounds=rounds, warmup_rounds=warmup, iterations=1)
         return benchmark.stats.stats.median if benchmark.stats else result
 
     return run

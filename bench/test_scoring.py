@@ -22,7 +22,7 @@ from fctfast import io
 from fctfast.ops import fct_views, sample_rotate_affine
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-COUNT, BATCH = 4000, 256
+COUNT, BATCH = 2000, 256
 CIFAR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10.zip"
 
 
@@ -54,6 +54,7 @@ def info(kind: str, rounds: int, note: str = "") -> dict[str, Any]:
         "items": COUNT,
         "unit": "images",
         "rounds": rounds,
+        "warmup": min(2, rounds // 3),  # a slow row needs none
         "note": note,
     }
 
@@ -66,7 +67,7 @@ def test_ours(
             data, model=model, draws=1, mean=MEAN, std=STD, batch_size=BATCH, device="cpu",
             out=tmp_path / "scores.parquet",
         ),
-        **info("ours", 7),
+        **info("ours", 15),
     )  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def test_bare_forward_passes(
             for batch in batches:
                 model.features(batch)  # type: ignore[operator]
 
-    measure(forward, **info("limit", 7, "the same batches, made beforehand"))
+    measure(forward, **info("limit", 15, "the same batches, made beforehand"))
 
 
 class PlainViews(torch.utils.data.Dataset[tuple[Tensor, Tensor, int]]):
