@@ -48,7 +48,7 @@ _ROOM_OF = {
     "trigger_test_set": "attacks",
 }
 
-__all__ = [  # noqa: PLE0604, PLE0605
+__all__ = [  # noqa: PLE0604
     *_ROOM_OF,
     "__version__",
 ]

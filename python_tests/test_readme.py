@@ -25,7 +25,12 @@ def test_the_readme_has_its_blocks_and_commands() -> None:
 @pytest.mark.parametrize("block", BLOCKS, ids=["method", "ops"])
 def test_python_blocks_run(block: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-"], input=block, capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-"],
+        input=block,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
