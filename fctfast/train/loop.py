@@ -67,7 +67,7 @@ class TrainingLoop:
             lr = learning_rate(
                 self.settings.schedule,
                 self.settings.sgd.lr,
-                epoch=pass_.index,
+                epoch=pass_.position,
                 within=number / pass_.full,
                 epochs=length,
             )

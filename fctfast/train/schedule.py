@@ -8,14 +8,14 @@ from fctfast.train.settings import ScheduleSettings
 
 
 def learning_rate(
-    schedule: ScheduleSettings, lr: float, *, epoch: int, within: float, epochs: float
+    schedule: ScheduleSettings, lr: float, *, epoch: float, within: float, epochs: float
 ) -> float:
     """Compute the learning rate of one step.
 
     Args:
         schedule: how it moves.
         lr: learning rate of the optimiser settings.
-        epoch: passes finished.
+        epoch: passes finished; a cut pass counts as the share it was.
         within: share of the present pass that is finished, in [0, 1).
         epochs: length of the run in passes.
 

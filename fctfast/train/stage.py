@@ -69,6 +69,8 @@ class Pass:
         batches: steps of this pass.
         full: steps of an uncut pass.
         first_step: steps done before it.
+        position: passes done before it, cut ones counted as the share they were; what the learning
+            rate's schedule reads.
     """
 
     index: int
@@ -76,6 +78,7 @@ class Pass:
     batches: int
     full: int
     first_step: int
+    position: float
 
 
 def unfold(stages: Sequence[Stage], batch_size: int) -> list[Pass]:
@@ -89,15 +92,16 @@ def unfold(stages: Sequence[Stage], batch_size: int) -> list[Pass]:
         The passes; empty if no budget buys a step.
     """
     passes: list[Pass] = []
-    done = 0
+    done, position = 0, 0.0
     for stage in stages:
         full = len(batch_bounds(len(stage.data), batch_size))
         left = stage.budget.steps(full)
         while left:
             batches = min(full, left)
-            passes.append(Pass(len(passes), stage, batches, full, done))
+            passes.append(Pass(len(passes), stage, batches, full, done, position))
             left -= batches
             done += batches
+            position += batches / full
     return passes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +18,7 @@ from fctfast.train import (
     FitSettings,
     Fitted,
     PassEnd,
+    ScheduleSettings,
     SGDSettings,
     Stage,
     make_progress,
@@ -50,6 +52,22 @@ def test_the_same_seed_gives_the_same_bits(
         results.append((state(model), [r["loss"] for r in fitted.history]))
     assert results[0] == results[1]
     assert results[0][0] != results[2][0]
+
+
+def test_a_cosine_over_the_run_ends_with_the_run_when_passes_are_cut(
+    train: Train, net: Make, images: ImageSet
+) -> None:
+    settings = FitSettings(
+        batch_size=16,
+        sgd=SGDSettings(lr=1.0),
+        schedule=ScheduleSettings("cosine", per="step"),
+        precision="float32",
+    )
+    cut = Budget(epochs=1, max_steps=1)  # a quarter of a pass
+    history = train(net(), [Stage("a", images, budget=cut)] * 8, settings).history
+    assert [r["lr"] for r in history] == pytest.approx(
+        [(1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)]
+    )
 
 
 def test_on_epoch_can_stop_and_add_to_the_record(train: Train, net: Make, images: ImageSet) -> None:

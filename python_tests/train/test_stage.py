@@ -40,11 +40,12 @@ def test_stages_follow_each_other_and_steps_add_up(images: ImageSet) -> None:
         Stage("nothing", images, budget=Budget(epochs=0)),
     ]
     passes = unfold(stages, 16)
-    assert [(p.stage.name, p.index, p.batches, p.full, p.first_step) for p in passes] == [
-        ("probe", 0, 4, 4, 0),
-        ("probe", 1, 2, 4, 4),
-        ("spread", 2, 4, 4, 6),
-        ("spread", 3, 4, 4, 10),
+    rows = [(p.stage.name, p.index, p.batches, p.full, p.first_step, p.position) for p in passes]
+    assert rows == [
+        ("probe", 0, 4, 4, 0, 0.0),
+        ("probe", 1, 2, 4, 4, 1.0),
+        ("spread", 2, 4, 4, 6, 1.5),
+        ("spread", 3, 4, 4, 10, 2.5),
     ]
 
 
