@@ -18,7 +18,7 @@ from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.snapshots import Snapshot, most_telling, take_snapshot
 from fctfast.detect.split import Split, check_alphas, split_scores
-from fctfast.detect.verdict import Verdict, verdict
+from fctfast.detect.verdict import Verdict, judge
 from fctfast.models import ModelInfo, save_model
 from fctfast.train import Progress, resolve_device
 from fctfast.train.recipes import Recipe, load_recipe
@@ -34,7 +34,9 @@ class DetectSettings:
 
     Args:
         probe: network and budgets.
-        score: draws of tau, batch size, precision.
+        score: draws of tau, batch size, precision. The lowest distance of four draws raised D_p's
+            precision over their mean wherever the two differed (CIFAR-10, BadNets: .936 to .969,
+            .948 to .980, .836 to .928; digits .91 to .97).
         snapshots: last passes of the probe that are scored; the most telling one counts.
         recompute_batch_norm: score with recomputed statistics.
         alpha_c: share taken as clean.
@@ -44,7 +46,7 @@ class DetectSettings:
     """
 
     probe: ProbeSettings = field(default_factory=ProbeSettings)
-    score: FctSettings = field(default_factory=FctSettings)
+    score: FctSettings = field(default_factory=lambda: FctSettings(over_draws="min"))
     snapshots: int = 1
     recompute_batch_norm: bool = True
     alpha_c: float = 0.2
@@ -73,7 +75,7 @@ class DetectSettings:
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         return cls(
             probe=recipe.section("probe", ProbeSettings, network=recipe.model),
-            score=FctSettings(draws=recipe.split.draws),
+            score=replace(cls().score, draws=recipe.split.draws),
             snapshots=recipe.split.snapshots,
             recompute_batch_norm=recipe.split.recompute_batch_norm,
             alpha_c=recipe.split.alpha_c,
@@ -96,7 +98,7 @@ class DetectSettings:
                 spread=plain.spread,
                 fit=replace(plain.fit, precision=self.probe.fit.precision),
             ),
-            score=replace(self.score, draws=1),
+            score=replace(self.score, draws=1, over_draws="mean"),
             snapshots=1,
             recompute_batch_norm=False,
         )
@@ -262,11 +264,10 @@ def detect(
     described |= asdict(replace(chosen, mean=mean, std=std))
     scores = Scores.of(images, chosen_snapshot.fct, **described)
     split = scores.split(chosen.alpha_c, chosen.alpha_p)
-    flagged = torch.isin(images.ids, split.poisoned)
     detection = Detection(
         scores=scores,
         split=split,
-        verdict=verdict(scores.fct, scores.labels, flagged, images.num_classes),
+        verdict=judge(chosen_snapshot.evidence),
         snapshots=tuple(s.summary() for s in snapshots),
         settings=scores.settings,
         probe=probe,

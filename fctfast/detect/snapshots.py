@@ -15,6 +15,7 @@ from fctfast.data import ImageSet
 from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, statistics_batches
 from fctfast.detect.fct import FctResult, FctSettings, fct
 from fctfast.detect.guards import Health, check_collapse
+from fctfast.detect.split import split_scores
 from fctfast.detect.verdict import Evidence, VerdictThresholds, weigh
 from fctfast.train import Progress
 
@@ -104,11 +105,16 @@ def take_snapshot(
             _write(path, result)
     scores = result.score(settings.over_draws)
     health = check_collapse(scores, result.norms, result.predicted, data.labels, data.num_classes)
-    flagged = torch.zeros(len(data), dtype=torch.bool)
     # NaN scores are for the collapse check to report; as evidence they count as zero.
     ranked = scores.nan_to_num(0.0, 0.0, 0.0)
-    flagged[ranked.argsort(stable=True)[len(data) - int(alpha_p * len(data)) :]] = True
-    evidence = weigh(ranked, data.labels, flagged, data.num_classes)
+    part = split_scores(data.ids, ranked, alpha_c=0.0, alpha_p=alpha_p)
+    evidence = weigh(
+        # The lowest of the draws ranks best; their mean has the smoother distribution.
+        result.score("mean").nan_to_num(0.0, 0.0, 0.0),
+        data.labels,
+        torch.isin(data.ids, part.poisoned),
+        data.num_classes,
+    )
     return Snapshot(step, scores, health, evidence)
 
 

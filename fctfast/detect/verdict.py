@@ -195,8 +195,17 @@ def verdict(
 
     Source: DESIGN section 4, "A clean data set has no poison".
     """
+    return judge(weigh(fct, labels, flagged, num_classes, thresholds), thresholds)
+
+
+def judge(seen: Evidence, thresholds: VerdictThresholds | None = None) -> Verdict:
+    """Turn measurements into a verdict.
+
+    Args:
+        seen: from :func:`weigh`.
+        thresholds: default :class:`VerdictThresholds`.
+    """
     limits = thresholds or VerdictThresholds()
-    seen = weigh(fct, labels, flagged, num_classes, limits)
     where = f"of class {seen.commonest}" if seen.gathered else "of the middle class"
     reasons = (
         f"{seen.share:.0%} of the flagged samples are labelled {seen.commonest}, "
