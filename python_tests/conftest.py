@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from fctfast.data import ImageSet
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,3 +19,37 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real images: ../shared/data is not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Networks and images this small lose more to waking a second thread than they gain by it.
+
+    Programs started by tests inherit it, so that their results can be compared bit for bit. Tests
+    of many threads set the number themselves.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def small_set() -> ImageSet:
+    """120 images of 8x8: three classes by colour; every eighth carries a white corner, label 0."""
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.arange(120) % 3
+    images = torch.randint(0, 120, (120, 8, 8, 3), generator=generator)
+    images[torch.arange(120), :, :, labels] += 100
+    images, labels = images.to(torch.uint8), labels.clone()
+    images[::8, -2:, -2:] = 255
+    labels[::8] = 0
+    return ImageSet(
+        ids=torch.arange(120) * 2 + 1,
+        images=images,
+        labels=labels,
+        class_names=("red", "green", "blue"),
+        name="small",
+    )

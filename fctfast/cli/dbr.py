@@ -78,7 +78,6 @@ def run(
     )
     earlier = runs.earlier_detection(detection) if detection else None
     chosen = asked.load_recipe()
-    asked.config(chosen, channels=3)  # refuses impossible settings before minutes of decoding
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.config(chosen, data.channels)
     out = out or runs.default_out("dbr", data_dir)

@@ -70,7 +70,6 @@ def run(
         device=device,
     )
     chosen = asked.load_recipe()
-    asked.config(chosen, channels=3)  # refuses impossible settings before minutes of decoding
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.config(chosen, data.channels).detect
     out = out or runs.default_out("detect", data_dir)

@@ -147,7 +147,12 @@ class Asked:
     def open(
         self, recipe: LoadedRecipe, *, seed: int, workers: int | None, quiet: bool
     ) -> ImageSet:
-        """Open the data as recipe and options say, with progress on stderr."""
+        """Open the data as recipe and options say, with progress on stderr.
+
+        Raises:
+            ValueError: an impossible setting, before minutes of decoding.
+        """
+        self.config(recipe, channels=3)
         return open_data(
             self.data_dir,
             self.split,

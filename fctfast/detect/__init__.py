@@ -12,14 +12,16 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from fctfast.detect.audit import detect
 from fctfast.detect.batch_norm import recompute_batch_norm
-from fctfast.detect.detection import Detection, DetectSettings, detect
+from fctfast.detect.detection import Detection
 from fctfast.detect.fct import FctResult, FctSettings, fct
 from fctfast.detect.guards import Health, check_collapse
 from fctfast.detect.l_intra import l_intra
 from fctfast.detect.probe import ProbeSettings, train_probe
 from fctfast.detect.scores import Scores
 from fctfast.detect.scoring import score
+from fctfast.detect.settings import DetectSettings
 from fctfast.detect.split import Split, split_scores
 from fctfast.detect.verdict import Verdict, VerdictThresholds, verdict
 

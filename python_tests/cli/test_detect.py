@@ -14,7 +14,7 @@ import torch
 import fctfast
 from fctfast import io
 from fctfast.attacks.truth import read_truth, write_truth
-from fctfast.detect import Detection, Verdict, detection
+from fctfast.detect import Detection, Verdict, audit
 
 Invoke = Callable[..., Any]
 
@@ -134,12 +134,12 @@ def test_fail_on_suspicious(
 ) -> None:
     data, run = audited
     shutil.copytree(run, tmp_path / "run")  # resumed: only the verdict is computed again
-    judged: Callable[..., Verdict] = detection.verdict
+    judged: Callable[..., Verdict] = audit.judge
 
     def fixed(*arguments: Any, **options: Any) -> Verdict:
         return replace(judged(*arguments, **options), evidence=evidence)
 
-    monkeypatch.setattr(detection, "verdict", fixed)
+    monkeypatch.setattr(audit, "judge", fixed)
     command = ("detect", "--data-dir", data, "--recipe", tiny, "--out", tmp_path / "run", "-q")
     assert invoke(*command, "--fail-on-suspicious").exit_code == code
     assert invoke(*command).exit_code == 0

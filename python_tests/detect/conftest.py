@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import torch
 
 from fctfast.data import ImageSet
-from fctfast.detect import DetectSettings, FctSettings, ProbeSettings
+from fctfast.detect import Detection, DetectSettings, FctSettings, ProbeSettings, detect
 from fctfast.train import Budget, FitSettings, SGDSettings
 from fctfast.train.recipes import ModelSettings
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """Networks this small lose more to waking a second thread than they gain by it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def small_set() -> ImageSet:
-    """120 images of 8x8: three classes by colour; every eighth carries a white corner, label 0."""
-    generator = torch.Generator().manual_seed(4)
-    labels = torch.arange(120) % 3
-    images = torch.randint(0, 120, (120, 8, 8, 3), generator=generator)
-    images[torch.arange(120), :, :, labels] += 100
-    images, labels = images.to(torch.uint8), labels.clone()
-    images[::8, -2:, -2:] = 255
-    labels[::8] = 0
-    return ImageSet(
-        ids=torch.arange(120) * 2 + 1,
-        images=images,
-        labels=labels,
-        class_names=("red", "green", "blue"),
-        name="small",
-    )
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +26,14 @@ def small_settings() -> DetectSettings:
         score=replace(FctSettings(), draws=2, batch_size=90),
         snapshots=2,
     )
+
+
+@pytest.fixture(scope="session")
+def finished(
+    small_set: ImageSet, small_settings: DetectSettings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Detection, Path]:
+    """An audit and the folder it was written to; not to be changed."""
+    folder = tmp_path_factory.mktemp("detect")
+    return detect(
+        small_set, settings=small_settings, seed=3, out=folder, alpha_c=0.25, alpha_p=0.1
+    ), folder

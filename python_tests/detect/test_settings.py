@@ -1,0 +1,25 @@
+"""Facts about the settings of the SD module."""
+
+from __future__ import annotations
+
+from fctfast.detect import DetectSettings, ProbeSettings
+
+
+def test_published_is_the_papers_budget_one_draw_no_guards(small_settings: DetectSettings) -> None:
+    published = small_settings.published()
+    assert published.probe.network == small_settings.probe.network
+    assert (published.probe.learn.epochs, published.probe.spread.epochs) == (2, 10)
+    fit = published.probe.fit
+    assert (fit.batch_size, fit.sgd.lr, fit.sgd.momentum, fit.sgd.weight_decay) == (
+        128,
+        0.01,
+        0.9,
+        5e-4,
+    )
+    assert (fit.schedule.name, fit.schedule.t_max) == ("cosine", 100)
+    assert published.score.draws == 1
+    assert published.snapshots == 1
+    assert not published.recompute_batch_norm
+    assert ProbeSettings() == ProbeSettings(
+        learn=published.probe.learn, spread=published.probe.spread, fit=fit
+    )
