@@ -18,12 +18,15 @@ class StopRule:
     theirs. D_p's share falls with the attack's success, down to the share of clean samples that D_p
     holds by mistake, which is not known: D_p also counts as forgotten when most of it is and a
     further round changes next to nothing. Going on past that point only costs accuracy in the
-    target class (CIFAR-10, lr 1e-3: .3 points of ACC a round after the sixth).
+    target class (CIFAR-10, lr 1e-3: .3 points of ACC a round after the sixth), so D_c need not have
+    all its labels back: it is enough that relearning no longer wins any (digits: ACC .98 there,
+    .84 thirty rounds later).
 
     Args:
         kept: share of D_p still predicted as given, at or below which it counts as forgotten.
         plateau: smallest drop of that share in a round that still counts as progress.
-        lost: largest drop of D_c's share below its value before BR.
+        lost: largest drop of D_c's share below its value before BR; a larger one counts as
+            recovered when a round that began with D_p forgotten did not raise D_c's share.
         patience: rounds in a row that must be good: an unlearnt backdoor can come back.
 
     Source: DESIGN section 4, "model selection"; issue 2, section 5.
@@ -60,4 +63,6 @@ class StopRule:
         most_gone = now["dp_kept"] <= start["dp_kept"] / 2
         still = abs(before["dp_kept"] - now["dp_kept"]) <= self.plateau
         recovered = now["dc_kept"] >= start["dc_kept"] - self.lost
-        return bool((gone or (most_gone and still)) and recovered)
+        # Of a round that began with D_p forgotten: one that forgets it may cost D_c something.
+        stuck = before["dp_kept"] <= self.kept and now["dc_kept"] <= before["dc_kept"]
+        return bool((gone or (most_gone and still)) and (recovered or stuck))

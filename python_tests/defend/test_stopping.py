@@ -23,7 +23,9 @@ def rounds(*pairs: tuple[float, float]) -> list[dict[str, float]]:
         ([(0.9, 0.95), (0.2, 0.95), (0.18, 0.95)], True),  # the rest of D_p is clean
         ([(0.9, 0.95), (0.2, 0.95), (0.5, 0.95)], False),  # the backdoor came back
         ([(0.97, 0.95), (0.96, 0.95)], False),  # a plateau before anything was forgotten
-        ([(0.04, 0.95), (0.04, 0.92)], False),
+        ([(0.04, 0.90), (0.04, 0.92)], False),  # D_c is still recovering
+        ([(0.04, 0.90), (0.04, 0.90)], True),  # D_c will not recover further
+        ([(0.90, 0.92), (0.04, 0.90)], False),  # the round that forgot D_p may cost D_c something
         ([], False),
     ],
 )
