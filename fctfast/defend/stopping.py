@@ -23,7 +23,8 @@ class StopRule:
     .84 thirty rounds later).
 
     Args:
-        kept: share of D_p still predicted as given, at or below which it counts as forgotten.
+        kept: share of D_p still predicted as given, at or below which it counts as forgotten: a D_p
+            that is nine tenths pure keeps the labels that the model gives its clean tenth.
         plateau: smallest drop of that share in a round that still counts as progress.
         lost: largest drop of D_c's share below its value before BR; a larger one counts as
             recovered when a round that began with D_p forgotten did not raise D_c's share.
@@ -32,7 +33,7 @@ class StopRule:
     Source: DESIGN section 4, "model selection"; issue 2, section 5.
     """
 
-    kept: float = 0.05
+    kept: float = 0.08
     plateau: float = 0.03
     lost: float = 0.02
     patience: int = 1
