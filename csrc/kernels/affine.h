@@ -22,6 +22,7 @@ struct BilinearCoefficients {
 };
 
 constexpr int64_t kMaxSide = 32767;  // 16.16 in int32
+constexpr float kMaxShift = 65536;   // twice the longest side: beyond it every pixel is fill
 constexpr int64_t kNearestWords = 8;
 constexpr int64_t kBilinearWords = 6;
 

@@ -51,6 +51,15 @@ Tensor affine_coefficients(const Tensor& params, int64_t height, int64_t width, 
   Tensor out = torch::stable::empty({draws, batch, bilinear ? kBilinearWords : kNearestWords},
                                     bilinear ? ScalarType::Long : ScalarType::Int);
   const float* in = list.const_data_ptr<float>();
+  for (int64_t i = 0; i < draws * batch; ++i) {
+    const float angle = in[3 * i], dx = in[3 * i + 1], dy = in[3 * i + 2];
+    STD_TORCH_CHECK(std::isfinite(angle) && std::abs(dx) <= kMaxShift && std::abs(dy) <= kMaxShift,
+                    "expected params of finite degrees and shifts of at most ", kMaxShift,
+                    " pixels, got (", angle, ", ", dx, ", ", dy, ") in row ", i);
+    STD_TORCH_CHECK(bilinear || (dx == std::trunc(dx) && dy == std::trunc(dy)),
+                    "expected whole-pixel shifts with interpolation=\"nearest\", got (", dx, ", ",
+                    dy, ") in row ", i, "; round them or use \"bilinear\"");
+  }
   void* words = out.mutable_data_ptr();
   torch::stable::parallel_for(0, draws * batch, 1024, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

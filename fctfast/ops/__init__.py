@@ -2,16 +2,20 @@
 
 One op has one name in every folder: `fctfast/ops/NAME.py` (checks, fake kernel, autograd),
 `fctfast/ops/reference/NAME.py` (the same in plain torch), `csrc/ops/NAME.cpp` (schema,
-allocation), `csrc/kernels/` (the kernels), `csrc/cuda/NAME.cu`, `python_tests/ops/test_NAME.py`.
+allocation), `csrc/kernels/` (the kernels), `csrc/cuda/NAME.cu`, `python_tests/ops/test_NAME.py`. CUDA tensors of
+an op without a CUDA kernel are served by `plain.py`.
 """
 
 from __future__ import annotations
 
+from fctfast.ops import plain
 from fctfast.ops._library import LibraryStatus, library_status
 from fctfast.ops.fct_views import fct_views
 from fctfast.ops.feature_distance import feature_distance
 from fctfast.ops.sample_rotate_affine import sample_rotate_affine
 from fctfast.ops.warp_distance import warp_distance
+
+plain.register()
 
 __all__ = [
     "LibraryStatus",

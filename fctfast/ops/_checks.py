@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,3 +88,21 @@ def coefficients(
         draws.cpu(), size[0], size[1], interpolation == "bilinear"
     )
     return made
+
+
+def once_differentiable(op: str) -> None:
+    """Make a second derivative of an op an error; torch itself drops the term with a warning.
+
+    Args:
+        op: name of an op with a `<op>_backward` beside it.
+    """
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    def backward(ctx: Any, grad: Tensor) -> None:
+        raise NotImplementedError(
+            f"{op} is differentiable once; use fctfast.ops.reference.{op} for a second derivative"
+        )
+
+    torch.library.register_autograd(f"fctfast::{op}_backward", backward, setup_context=setup)

@@ -67,7 +67,7 @@ def _load_cuda() -> tuple[bool, bool, str]:
     try:
         torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
-        return True, False, str(error)
+        return True, False, str(error.__cause__ or error)  # the cause names the symbol or file
     return True, True, ""
 
 

@@ -12,6 +12,7 @@ from fctfast.ops._checks import choice, coefficients, per_channel, require_tenso
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _FORMATS = (torch.contiguous_format, torch.channels_last)
+MAX_CUDA_CHANNELS = 16  # csrc/kernels/gpu/fct_views.h holds mean and std in its arguments
 
 
 @torch.library.register_fake("fctfast::fct_views")
@@ -57,7 +58,7 @@ def fct_views(
 
     Args:
         images: uint8 [B, H, W, C] (layout "nhwc") or [B, C, H, W] ("nchw"), any strides; sides
-            of at most 32,767 pixels.
+            of at most 32,767 pixels; on CUDA at most 16 channels.
         params: float32 [B, 3] or [K, B, 3] from `sample_rotate_affine`.
         mean: per-channel mean of images scaled to [0, 1]; a number or C numbers.
         std: per-channel standard deviation, likewise; not zero.
@@ -100,6 +101,11 @@ def fct_views(
     height, width, channels = (
         images.shape[1:] if layout == "nhwc" else (*images.shape[2:], images.shape[1])
     )
+    if images.is_cuda and channels > MAX_CUDA_CHANNELS:
+        raise ValueError(
+            f"{op}: expected at most {MAX_CUDA_CHANNELS} channels on CUDA, got {channels}; the CPU "
+            "takes any number"
+        )
     shift = per_channel(op, "mean", mean, channels)
     scale = per_channel(op, "std", std, channels)
     if any(s == 0 for s in scale):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import FLOATING, choice, require_tensor, shape_of
+from fctfast.ops._checks import FLOATING, choice, once_differentiable, require_tensor, shape_of
 
 
 def _distance_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -40,6 +40,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 
 torch.library.register_autograd("fctfast::feature_distance", _backward, setup_context=_setup)
+once_differentiable("feature_distance")
 
 
 def feature_distance(features: Tensor, draws: int = 1, reduction: str = "sum") -> Tensor:
@@ -55,8 +56,8 @@ def feature_distance(features: Tensor, draws: int = 1, reduction: str = "sum") -
         reduction: "sum" (Eq. 1) or "mean" over D (what the published code computes).
 
     Returns:
-        float32 (float64 for float64 input) [B] for one draw, [K, B] for more. Differentiable in
-        features; sums are held in float32 or wider, in a fixed order.
+        float32 (float64 for float64 input) [B] for one draw, [K, B] for more. Differentiable once
+        in features; sums are held in float32 or wider, in a fixed order.
 
     Raises:
         TypeError: features is no floating tensor.

@@ -13,6 +13,7 @@ from fctfast.ops._checks import (
     FLOATING,
     choice,
     coefficients,
+    once_differentiable,
     per_channel,
     require_tensor,
     shape_of,
@@ -44,6 +45,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
 
 
 torch.library.register_autograd("fctfast::warp_distance", _backward, setup_context=_setup)
+once_differentiable("warp_distance")
 
 
 def warp_distance(
@@ -68,7 +70,7 @@ def warp_distance(
 
     Returns:
         float32 (float64 for float64 input) [B], or [K, B] for params [K, B, 3]. Differentiable
-        in x.
+        once in x.
 
     Raises:
         TypeError: x is no floating tensor, params not float32.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -26,7 +27,8 @@ def tool_output(*command: str) -> str:
 def libraries() -> list[Path]:
     found = sorted(FOLDER.glob("libfctfast_*.so"))
     assert FOLDER / "libfctfast_ops.so" in found
-    assert FOLDER / "libfctfast_cpu_baseline.so" in found
+    names = ["baseline"] + (["avx2", "avx512"] if platform.machine() == "x86_64" else [])
+    assert {f"libfctfast_cpu_{name}.so" for name in names} <= {p.name for p in found}
     return found
 
 

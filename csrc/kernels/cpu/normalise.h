@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#if defined(__AVX2__)
+#if defined(__SSSE3__) || defined(__F16C__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 

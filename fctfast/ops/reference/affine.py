@@ -66,8 +66,8 @@ def nearest_source(coefficients: Tensor, size: tuple[int, int]) -> tuple[Tensor,
     """
     height, width = size
     a0, a1, a2, a3, a4, a5, dx, dy = (c[:, None, None] for c in coefficients.unbind(-1))
-    x = torch.arange(width)[None, None, :] - dx
-    y = torch.arange(height)[None, :, None] - dy
+    x = torch.arange(width, device=coefficients.device)[None, None, :] - dx
+    y = torch.arange(height, device=coefficients.device)[None, :, None] - dy
     x_in = (a2 + a1 * y + a0 * x) >> 16
     y_in = (a5 + a4 * y + a3 * x) >> 16
     valid = (x >= 0) & (x < width) & (y >= 0) & (y < height)

@@ -1,0 +1,162 @@
+"""The ops in plain torch on any device, for devices that have no compiled kernel (yet).
+
+A GPU user without nvcc, or of an op whose CUDA kernel is still to come, gets these: the same
+results to rounding (`fctfast::fct_views` nearest: the same bits), at eager torch's speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fctfast.ops.reference.affine import nearest_source
+
+
+def fct_views(
+    images: Tensor,
+    coefficients: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    nhwc: bool,
+    dtype: torch.dtype,
+    channels_last: bool,
+    originals: bool,
+) -> Tensor:
+    """As the schema of `fctfast::fct_views`."""
+    x = images.permute(0, 3, 1, 2) if nhwc else images
+    batch, channels, height, width = x.shape
+    # A table made on the CPU: a GPU's own x / 255 is a product with the reciprocal.
+    shift, scale = (torch.tensor(v, dtype=torch.float32)[:, None] for v in (mean, std))
+    table = (torch.arange(256.0).div(255) - shift).div(scale).to(x.device)
+    rows = torch.arange(channels, device=x.device)[:, None, None]
+    parts = [table[rows, x.long()].to(dtype)] if originals else []
+    for words in coefficients:
+        if words.dtype == torch.int32:
+            index, valid = nearest_source(words.long(), (height, width))
+            index = index[:, None].expand(batch, channels, height * width)
+            byte = x.flatten(2).gather(2, index).where(valid[:, None], 0).reshape(x.shape)
+            parts.append(table[rows, byte.long()].to(dtype))
+        else:
+            fill = table[:, :1, None]
+            moved = F.grid_sample(
+                (table[rows, x.long()] - fill).double(),
+                _grid(words, (height, width)),
+                align_corners=False,
+            )
+            parts.append((moved + fill).to(dtype))
+    made = torch.cat(parts) if parts else x.new_empty((0, *x.shape[1:]), dtype=dtype)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return made.contiguous(memory_format=memory_format)
+
+
+def feature_distance(features: Tensor, draws: int, mean: bool) -> Tensor:
+    """As the schema of `fctfast::feature_distance`."""
+    difference = _differences(features, draws)
+    squared = difference.square()
+    return squared.mean(2) if mean else squared.sum(2)
+
+
+def feature_distance_backward(grad: Tensor, features: Tensor, draws: int, mean: bool) -> Tensor:
+    """As the schema of `fctfast::feature_distance_backward`."""
+    slope = 2 * grad[:, :, None] * _differences(features, draws)
+    if mean:
+        slope = slope / features.shape[1]
+    made = torch.cat([slope.sum(0, keepdim=True), -slope]).flatten(0, 1)
+    if features.dim() == 4:
+        pixels = features.shape[2] * features.shape[3]
+        made = (made / pixels)[:, :, None, None].expand(features.shape)
+    last = features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if last else torch.contiguous_format
+    return made.to(features.dtype).contiguous(memory_format=memory_format)
+
+
+def warp_distance(x: Tensor, coefficients: Tensor, fill: Sequence[float], mean: bool) -> Tensor:
+    """As the schema of `fctfast::warp_distance`."""
+    wide = _wide(x)
+    made = x.new_empty(coefficients.shape[:2], dtype=wide.dtype)
+    for row, words in zip(made, coefficients, strict=True):
+        squared = (wide - _warp(wide, words, fill)).square()
+        row.copy_(squared.mean((1, 2, 3)) if mean else squared.sum((1, 2, 3)))
+    return made
+
+
+def warp_distance_backward(
+    grad: Tensor, x: Tensor, coefficients: Tensor, fill: Sequence[float], mean: bool
+) -> Tensor:
+    """As the schema of `fctfast::warp_distance_backward`."""
+    wide = _wide(x)
+    made = torch.zeros_like(wide, memory_format=torch.contiguous_format)
+    size = (x.shape[2], x.shape[3])
+    for slope, words in zip(grad, coefficients, strict=True):
+        step = 2 * slope[:, None, None, None] * (wide - _warp(wide, words, fill))
+        if mean:
+            step = step / x[0].numel()
+        made += step
+        if words.dtype == torch.int32:
+            index, valid = nearest_source(words.long(), size)
+            taken = step.flatten(2) * valid[:, None]
+            made.flatten(2).scatter_add_(2, index[:, None].expand(taken.shape), -taken)
+        else:
+            grid = _grid(words, size).to(wide.dtype)
+            made -= torch.ops.aten.grid_sampler_2d_backward(
+                step.contiguous(), wide, grid, 0, 0, False, [True, False]
+            )[0]
+    return made.to(x.dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _differences(features: Tensor, draws: int) -> Tensor:
+    wide = _wide(features)
+    pooled = wide.mean((2, 3)) if wide.dim() == 4 else wide
+    rows = pooled.reshape(1 + draws, -1, pooled.shape[1])
+    return rows[:1] - rows[1:]
+
+
+def _grid(words: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    xx, xy, x0, yx, yy, y0 = (w[:, None, None].double() / 2**32 for w in words.unbind(-1))
+    x = torch.arange(width, device=words.device, dtype=torch.float64)[None, None, :]
+    y = torch.arange(height, device=words.device, dtype=torch.float64)[None, :, None]
+    across = xx * x + xy * y + x0 + 0.5
+    down = yx * x + yy * y + y0 + 0.5
+    return torch.stack([2 * across / width - 1, 2 * down / height - 1], dim=-1)
+
+
+def _warp(x: Tensor, words: Tensor, fill: Sequence[float]) -> Tensor:
+    level = torch.tensor(fill, dtype=x.dtype, device=x.device)[:, None]
+    if words.dtype == torch.int32:
+        index, valid = nearest_source(words.long(), (x.shape[2], x.shape[3]))
+        taken = x.flatten(2).gather(2, index[:, None].expand(x.flatten(2).shape))
+        return taken.where(valid[:, None], level).reshape(x.shape)
+    grid = _grid(words, (x.shape[2], x.shape[3])).to(x.dtype)
+    level = level[..., None]
+    return F.grid_sample(x - level, grid, align_corners=False) + level
+
+
+KERNELS: dict[str, Callable[..., Tensor]] = {
+    "fct_views": fct_views,
+    "feature_distance": feature_distance,
+    "feature_distance_backward": feature_distance_backward,
+    "warp_distance": warp_distance,
+    "warp_distance_backward": warp_distance_backward,
+}
+
+
+def register() -> tuple[str, ...]:
+    """Serve CUDA tensors in every op that the loaded libraries have no CUDA kernel for.
+
+    Returns:
+        Names of the ops that run in plain torch on CUDA.
+    """
+    has: Callable[[str, str], Any] = torch._C._dispatch_has_kernel_for_dispatch_key
+    missing = tuple(name for name in KERNELS if not has(f"fctfast::{name}", "CUDA"))
+    for name in missing:
+        torch.library.register_kernel(f"fctfast::{name}", "cuda", KERNELS[name])
+    return missing
