@@ -96,6 +96,13 @@ def test_gradcheck(shape: tuple[int, ...], device: str) -> None:
     assert torch.autograd.gradcheck(lambda f: feature_distance(f, 2, "mean"), features)
 
 
+def test_a_second_derivative_is_refused_instead_of_dropped() -> None:
+    features = random(6, 5).requires_grad_()
+    (slope,) = torch.autograd.grad(feature_distance(features, 2).sum(), features, create_graph=True)
+    with pytest.raises(NotImplementedError, match="feature_distance is differentiable once"):
+        slope.square().sum().backward()
+
+
 @pytest.mark.parametrize("samples", [0, 1, 2])
 def test_no_one_and_two_samples(samples: int, device: str) -> None:
     features = random(3 * samples, 9).to(device).requires_grad_()

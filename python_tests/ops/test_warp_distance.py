@@ -48,6 +48,31 @@ def test_against_float64(
     assert_close_to_reference(ours, plain, exact, BOUND)
 
 
+def test_a_second_derivative_is_refused_instead_of_dropped() -> None:
+    x = random(2, 3, 8, 8).requires_grad_()
+    (slope,) = torch.autograd.grad(warp_distance(x, tau(x)).sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="warp_distance is differentiable once"):
+        slope.square().sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((float("nan"), 0.0, 0.0), "finite degrees"),
+        ((float("inf"), 0.0, 0.0), "finite degrees"),
+        ((0.0, float("nan"), 0.0), "finite degrees and shifts"),
+        ((0.0, 0.0, 1e9), "shifts of at most"),
+        ((0.0, 0.5, 0.0), "whole-pixel shifts"),
+    ],
+)
+def test_impossible_params_are_refused(row: tuple[float, float, float], message: str) -> None:
+    x = random(1, 3, 8, 8)
+    with pytest.raises(RuntimeError, match=message):
+        warp_distance(x, torch.tensor([row]))
+    if message == "whole-pixel shifts":
+        warp_distance(x, torch.tensor([row]), interpolation="bilinear")
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 def test_gradient_with_a_random_upstream(
