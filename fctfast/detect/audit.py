@@ -16,7 +16,7 @@ from fctfast.detect.probe import describe, train_probe
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.settings import DetectSettings
-from fctfast.detect.snapshots import Snapshot, most_telling, take_snapshot
+from fctfast.detect.snapshots import Snapshot, most_telling, read_result, take_snapshot
 from fctfast.detect.split import split_scores
 from fctfast.detect.verdict import judge
 from fctfast.train import Progress, resolve_device
@@ -66,7 +66,8 @@ def detect(
     Raises:
         FileNotFoundError: no such data.
         ValueError: impossible alphas, one class, fewer samples than 1/alpha, an unknown mode, a
-            folder of a run with other settings, or a probe that collapsed (robust only).
+            folder of a run with other settings, budgets that buy no step, or a probe that collapsed
+            (robust only).
 
     Source: paper sections 3.2 and A.1, Algorithms 1 and 2; DESIGN section 4.
 
@@ -89,6 +90,7 @@ def detect(
     _check_data(images, chosen)
     mean, std = normalisation(images, None, chosen.mean, chosen.std)
     folder = None if out is None else Path(out)
+    fingerprint = images.fingerprint()
     probe, snapshots = _probe_and_score(
         images,
         chosen,
@@ -98,9 +100,10 @@ def detect(
         device=resolve_device(device),
         progress=progress,
         folder=folder,
+        fingerprint=fingerprint,
     )
     chosen_snapshot = most_telling(snapshots) if mode == "robust" else snapshots[-1]
-    described = {"mode": mode, "seed": seed, "step": chosen_snapshot.step}
+    described = {"mode": mode, "seed": seed, "step": chosen_snapshot.step, "data": fingerprint}
     described |= asdict(replace(chosen, mean=mean, std=std))
     scores = Scores.of(images, chosen_snapshot.fct, **described)
     split = scores.split(chosen.alpha_c, chosen.alpha_p)
@@ -128,10 +131,25 @@ def _probe_and_score(
     device: torch.device,
     progress: Progress | None,
     folder: Path | None,
+    fingerprint: str,
 ) -> tuple[nn.Module, list[Snapshot]]:
     passes = settings.probe.passes(images)
     wanted = range(max(0, passes - settings.snapshots), passes)
     taken: dict[int, Snapshot] = {}
+    identity = {
+        "data": fingerprint,
+        "probe": asdict(settings.probe),
+        "score": asdict(settings.score),
+        "recompute_batch_norm": settings.recompute_batch_norm,
+        "seed": seed,
+        "mean": mean,
+        "std": std,
+    }
+    files = {n: folder / f"snapshot-{n:03d}.safetensors" for n in wanted} if folder else {}
+    for kept in files.values():
+        # Before training: a run that goes on with other settings would leave a folder of both.
+        if kept.exists():
+            read_result(kept, len(images), identity)
 
     def snapshot(model: nn.Module, record: dict[str, Any]) -> None:
         number = record["pass"]
@@ -148,7 +166,8 @@ def _probe_and_score(
                 recompute=settings.recompute_batch_norm,
                 device=device,
                 progress=progress,
-                path=None if folder is None else folder / f"snapshot-{number:03d}.safetensors",
+                path=files.get(number),
+                identity=identity,
             )
 
     probe, fitted = train_probe(
@@ -164,7 +183,15 @@ def _probe_and_score(
     )
     for record in fitted.history:
         # Passes that a killed run had finished were scored before their checkpoint was written:
-        # their files are there, and no model is run.
+        # their files are there, and no model is run. Only the last pass is the probe at hand.
+        file = files.get(record["pass"])
+        gone = file is not None and record["pass"] not in taken and not file.exists()
+        if gone and record["pass"] != passes - 1:
+            raise ValueError(
+                f"{file} is missing, and the probe of that moment is gone; the run had fewer "
+                "snapshots, or the file was deleted: start in a new folder, or delete the whole "
+                "folder"
+            )
         snapshot(probe, record)
     return probe, [taken[number] for number in sorted(taken)]
 
@@ -196,6 +223,8 @@ def _check_data(images: ImageSet, settings: DetectSettings) -> None:
             "detect: all samples carry one label; FCT needs a classifier, and so at least two "
             "classes (is the folder one level too deep?)"
         )
+    if not settings.probe.passes(images):
+        raise ValueError("probe: the budgets of learn and spread buy no step")
     # Raises where there are fewer samples than 1/alpha, before the probe is trained.
     zeros = torch.zeros(len(images))
     split_scores(images.ids, zeros, alpha_c=settings.alpha_c, alpha_p=settings.alpha_p)

@@ -85,7 +85,9 @@ def statistics_batches(
         float32 [B, C, H, W], B in 2 .. BATCH.
     """
     order = permutation(len(data), seed, "batch-norm")[:IMAGES]
-    for positions in torch.split(order, BATCH):
+    # Of nearly equal size: every batch counts the same, and a last one of one image would weigh as
+    # much as 256.
+    for positions in torch.tensor_split(order, max(1, -(-len(order) // BATCH))):
         # One sample has no variance; a set of one image still gets its (useless) batch of two.
         rows = positions if len(positions) > 1 else positions.repeat(2)
         yield normalise(data.images[rows].to(device), mean, std, memory_format=torch.channels_last)

@@ -76,7 +76,8 @@ def check_collapse(
     reasons = []
     if zero > MAX_ZERO_SHARE:
         reasons.append(f"{zero:.0%} of the samples have zero features")
-    if spread < MIN_SPREAD:
+    # One sample alone has no other to differ from.
+    if spread < MIN_SPREAD and fct.numel() != 1:
         reasons.append("every sample has the same score")
     if accuracy is not None and accuracy < MIN_ACCURACY_OVER_CHANCE / num_classes:
         reasons.append(f"training accuracy {accuracy:.3f} is no better than chance")

@@ -28,7 +28,8 @@ class Scores:
     Args:
         ids: int64 [N], distinct.
         labels: int64 [N], as given with the data.
-        fct: float64 [N], mean over the draws of tau (Eq. 1); higher is more suspicious.
+        fct: float64 [N], one score of the K draws of tau (Eq. 1), their mean or the lowest of them
+            (robust audits); see :class:`FctSettings`, over_draws. Higher is more suspicious.
         paths: N file names, or None for data that has none.
         quarantined: rows that could not be read: never scored, never split, always listed.
         settings: how the scores were made (draws, seed, model), ready for JSON.
@@ -57,13 +58,13 @@ class Scores:
         return self.ids.numel()
 
     @classmethod
-    def of(cls, data: ImageSet, fct: Tensor, **settings: Any) -> Scores:
+    def of(cls, data: ImageSet, fct: Tensor, /, **settings: Any) -> Scores:
         """Attach scores to the set they were made from.
 
         Args:
             data: the set, in the order of fct.
             fct: floating [N].
-            settings: how they were made.
+            settings: how they were made, under any names.
         """
         return cls(
             ids=data.ids.clone(),

@@ -105,6 +105,16 @@ def score(
             "score: the model gives features that are not finite; check its weights, and that "
             "mean and std are those it was trained with"
         )
+    # Without predictions: how well a model of the user's own fits these labels is their business.
+    faults = check_collapse(
+        fct_of_samples, result.norms, result.predicted[:0], images.labels, images.num_classes
+    ).reasons
+    if faults:
+        raise ValueError(
+            f"score: the model's features collapsed ({', '.join(faults)}), and a split would be "
+            "noise; check its weights, that mean and std are those it was trained with, and "
+            "feature_layer"
+        )
     scores = Scores.of(
         images,
         fct_of_samples,

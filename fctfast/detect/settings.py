@@ -80,6 +80,7 @@ class DetectSettings:
                 learn=plain.learn,
                 spread=plain.spread,
                 fit=replace(plain.fit, precision=self.probe.fit.precision),
+                segment=None,
             ),
             score=replace(self.score, draws=1, over_draws="mean"),
             snapshots=1,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from fctfast.detect.guards import Health, check_collapse
 from fctfast.detect.split import split_scores
 from fctfast.detect.verdict import Evidence, VerdictThresholds, weigh
 from fctfast.train import Progress
+from fctfast.train.differences import differing_keys
 
-FORMAT = "fctfast-snapshot-1"
+FORMAT = "fctfast-snapshot-2"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def take_snapshot(
     device: torch.device,
     progress: Progress | None = None,
     path: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> Snapshot:
     """Score the set with the probe as it is now; the probe does not notice.
 
@@ -78,15 +81,19 @@ def take_snapshot(
         device: where the model is.
         progress: where to report.
         path: file that keeps the result; one that exists is read instead of scoring again.
+        identity: all that the scores depend on (data, probe, how they are scored), ready for JSON;
+            kept in the file with the step, and compared before the file is read instead.
 
     Returns:
         Scores and health.
 
     Raises:
-        ValueError: the file is damaged or of another set.
+        ValueError: the file is damaged, of another set, or of a run with other settings.
     """
-    result = _read(path, len(data)) if path is not None and path.exists() else None
-    if result is None:
+    whole = {**(identity or {}), "step": step}
+    if path is not None and path.exists():
+        result = read_result(path, len(data), whole)
+    else:
         with keep_statistics(model):
             if recompute:
                 batches = statistics_batches(data, mean=mean, std=std, seed=seed, device=device)
@@ -102,7 +109,7 @@ def take_snapshot(
                 progress=progress,
             )
         if path is not None:
-            _write(path, result)
+            _write(path, result, whole)
     scores = result.score(settings.over_draws)
     health = check_collapse(scores, result.norms, result.predicted, data.labels, data.num_classes)
     # NaN scores are for the collapse check to report; as evidence they count as zero.
@@ -154,13 +161,39 @@ def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
     return max(telling, key=lambda s: (s.evidence.gathered, s.evidence.concentration))
 
 
-def _write(path: Path, result: FctResult) -> None:
-    tensors = {"fct": result.fct, "norms": result.norms, "predicted": result.predicted}
-    io.write_tensors(path, tensors, {"format": FORMAT})
+def read_result(path: Path, samples: int, identity: Mapping[str, Any]) -> FctResult:
+    """Read the scores that :func:`take_snapshot` kept, if they are the ones that are asked for.
 
+    Args:
+        path: the file.
+        samples: N, size of the set.
+        identity: what the scores must have been made with; further keys of the file do not count.
 
-def _read(path: Path, samples: int) -> FctResult:
+    Returns:
+        Scores of each draw, feature lengths and predictions.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged, of another set, or of a run with other settings.
+    """
     tensors, metadata = io.read_tensors(path)
     if metadata.get("format") != FORMAT or tensors["norms"].numel() != samples:
-        raise ValueError(f"{path}: expected scores of {samples} samples; delete it to score again")
+        # Not "delete this file": the probe of an earlier moment is gone and cannot score again.
+        raise ValueError(
+            f"{path}: expected scores of {samples} samples (format {FORMAT}); start in a new "
+            "folder, or delete the whole folder"
+        )
+    stored = json.loads(metadata["identity"])
+    differing = differing_keys({key: stored.get(key) for key in identity}, identity)
+    if differing:
+        raise ValueError(
+            f"{path} holds scores of a run with other settings: {'; '.join(differing)}; use a new "
+            "folder, or the same settings"
+        )
     return FctResult(tensors["fct"], tensors["norms"], tensors["predicted"])
+
+
+def _write(path: Path, result: FctResult, identity: Mapping[str, Any]) -> None:
+    tensors = {"fct": result.fct, "norms": result.norms, "predicted": result.predicted}
+    metadata = {"format": FORMAT, "identity": json.dumps(identity, sort_keys=True)}
+    io.write_tensors(path, tensors, metadata)

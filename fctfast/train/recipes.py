@@ -74,7 +74,7 @@ class SplitSettings:
         alpha_c: share of the samples taken as clean, D_c.
         alpha_p: share taken as poisoned, D_p.
         draws: draws of tau a sample.
-        snapshots: passes of the probe that are scored and averaged.
+        snapshots: last passes of the probe that are scored; the most telling one counts.
         recompute_batch_norm: recompute batch-norm statistics before scoring.
 
     Source: paper section 4.1 (.2 and .05); DESIGN 4 (the guards).

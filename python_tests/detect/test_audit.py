@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from fctfast.data import ImageSet
-from fctfast.detect import Detection, DetectSettings, detect, snapshots
+from fctfast.detect import Detection, DetectSettings, audit, detect, snapshots
 from fctfast.models.resnet import ResNet
+from fctfast.train import Budget
 
 ALPHAS = {"alpha_c": 0.25, "alpha_p": 0.1}
 
@@ -70,6 +73,87 @@ def test_a_finished_run_scores_nothing_again_and_other_settings_are_refused(
         detect(small_set, settings=small_settings, seed=5, out=folder, **ALPHAS)
 
 
+def test_a_folder_of_other_scores_is_refused_before_training(
+    small_set: ImageSet,
+    small_settings: DetectSettings,
+    finished: tuple[Detection, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = shutil.copytree(finished[1], tmp_path / "copy")
+    monkeypatch.setattr(audit, "train_probe", None)
+
+    def again(data: ImageSet = small_set, **changes: object) -> Detection:
+        settings = replace(small_settings, **changes)  # type: ignore[arg-type]
+        return detect(data, settings=settings, seed=3, out=folder, **ALPHAS)
+
+    score = small_settings.score
+    for changed, name in [
+        ({"score": replace(score, draws=16)}, r"score\.draws \(2 there, 16 now\)"),
+        ({"score": replace(score, over_draws="min")}, "score.over_draws"),
+        ({"score": replace(score, transform="rotate")}, "score.transform"),
+        ({"score": replace(score, precision="bfloat16")}, "score.precision"),
+        ({"recompute_batch_norm": False}, "recompute_batch_norm"),
+        ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "mean.0"),
+        ({"probe": replace(small_settings.probe, learn=Budget(3))}, "probe.learn.epochs"),
+    ]:
+        with pytest.raises(ValueError, match=f"other settings: .*{name}.*use a new folder"):
+            again(**changed)
+    labels = small_set.labels.clone()
+    labels[5] = (labels[5] + 1) % 3
+    with pytest.raises(ValueError, match="other settings: data"):
+        again(replace(small_set, labels=labels))
+
+
+def test_other_draws_in_one_folder_are_refused_in_published_mode_too(
+    small_set: ImageSet, small_settings: DetectSettings, tmp_path: Path
+) -> None:
+    detect(small_set, mode="published", settings=small_settings, out=tmp_path, **ALPHAS)
+    with pytest.raises(ValueError, match=r"score\.draws \(1 there, 16 now\)"):
+        detect(
+            small_set, mode="published", settings=small_settings, out=tmp_path, draws=16, **ALPHAS
+        )
+
+
+def test_a_missing_snapshot_is_scored_again_only_if_its_probe_is_at_hand(
+    small_set: ImageSet,
+    small_settings: DetectSettings,
+    finished: tuple[Detection, Path],
+    tmp_path: Path,
+) -> None:
+    made, folder = finished[0], shutil.copytree(finished[1], tmp_path / "copy")
+
+    def again(settings: DetectSettings = small_settings) -> Detection:
+        return detect(small_set, settings=settings, seed=3, out=folder, **ALPHAS)
+
+    (folder / "snapshot-003.safetensors").unlink()
+    assert again().snapshots == made.snapshots
+    for settings in (small_settings, replace(small_settings, snapshots=4)):
+        (folder / "snapshot-002.safetensors").unlink(missing_ok=True)
+        with pytest.raises(ValueError, match=r"is missing.* new folder, or delete the whole"):
+            again(settings)
+    # One snapshot needs no earlier file.
+    assert again(replace(small_settings, snapshots=1)).snapshots == made.snapshots[1:]
+
+
+def test_the_settings_hold_the_fingerprint_of_the_data(
+    small_set: ImageSet, finished: tuple[Detection, Path]
+) -> None:
+    made, folder = finished
+    assert made.settings["data"] == small_set.fingerprint()
+    assert Detection.load(folder).settings["data"] == small_set.fingerprint()
+
+
+@pytest.mark.parametrize("segment", [None, 2])
+def test_budgets_that_buy_no_step_are_an_early_error(
+    small_set: ImageSet, small_settings: DetectSettings, segment: int | None
+) -> None:
+    nothing = Budget(epochs=0)
+    probe = replace(small_settings.probe, learn=nothing, spread=nothing, segment=segment)
+    with pytest.raises(ValueError, match="probe: the budgets of learn and spread buy no step"):
+        detect(small_set, settings=replace(small_settings, probe=probe), **ALPHAS)
+
+
 def test_a_collapsed_probe_is_an_error_in_robust_mode_only(
     small_set: ImageSet, small_settings: DetectSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,8 +182,6 @@ def test_impossible_requests_fail_before_training(
     kwargs: dict[str, object],
     message: str,
 ) -> None:
-    from fctfast.detect import audit
-
     monkeypatch.setattr(audit, "train_probe", None)
     with pytest.raises(ValueError, match=message):
         detect(small_set, **kwargs)  # type: ignore[arg-type]

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from fctfast.detect.batch_norm import recompute_batch_norm
+from fctfast.data import ImageSet
+from fctfast.detect.batch_norm import BATCH, IMAGES, recompute_batch_norm, statistics_batches
+from fctfast.seeding import permutation
+from fctfast.train import normalise
 
 
 def network() -> nn.Sequential:
@@ -50,3 +53,41 @@ def test_no_layers_means_nothing_to_run_and_no_batches_is_an_error() -> None:
     assert recompute_batch_norm(nn.Linear(2, 2), iter([])) == 0
     with pytest.raises(ValueError, match="at least one batch"):
         recompute_batch_norm(network(), [])
+
+
+def batches_of(count: int) -> tuple[ImageSet, list[torch.Tensor]]:
+    pixels = torch.arange(count * 3) % 251
+    data = ImageSet(
+        ids=torch.arange(count),
+        images=pixels.to(torch.uint8).reshape(count, 1, 1, 3),
+        labels=torch.zeros(count, dtype=torch.int64),
+        class_names=("a",),
+        name="pixels",
+    )
+    made = statistics_batches(data, mean=(0.5,) * 3, std=(0.25,) * 3, seed=3, device="cpu")
+    return data, list(made)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (1, [2]),
+        (2, [2]),
+        (255, [255]),
+        (257, [129, 128]),
+        (600, [200, 200, 200]),
+        (IMAGES - 1, [BATCH] * 15 + [BATCH - 1]),
+        (IMAGES + 1, [BATCH] * 16),
+    ],
+)
+def test_batches_are_of_nearly_equal_size(count: int, sizes: list[int]) -> None:
+    assert [len(batch) for batch in batches_of(count)[1]] == sizes
+
+
+@pytest.mark.parametrize("count", [BATCH, 3 * BATCH, IMAGES + 9])
+def test_whole_batches_are_the_first_256_images_of_the_order_and_so_on(count: int) -> None:
+    data, made = batches_of(count)
+    order = permutation(count, 3, "batch-norm")[:IMAGES]
+    for rows, batch in zip(order.split(BATCH), made, strict=True):
+        whole = normalise(data.images[rows], (0.5,) * 3, (0.25,) * 3)
+        assert torch.equal(batch, whole)

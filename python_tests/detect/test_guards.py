@@ -35,6 +35,9 @@ def test_chance_accuracy_collapses_but_a_missing_classifier_does_not() -> None:
 
 def test_equal_or_non_finite_scores_collapse() -> None:
     assert check_collapse(torch.full((100,), 2.0), torch.ones(100), LABELS, LABELS, 10).collapsed
+    # One sample alone has no other to differ from.
+    one = torch.ones(1)
+    assert not check_collapse(one, one, LABELS[:1], LABELS[:1], 10).collapsed
     broken = torch.rand(100)
     broken[7] = float("inf")
     assert check_collapse(broken, torch.ones(100), LABELS, LABELS, 10).collapsed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fctfast.data import Quarantined
+from fctfast.data import ImageSet, Quarantined
 from fctfast.detect.scores import COLUMNS, Scores
 from fctfast.io import read_table, write_table
 
@@ -56,6 +56,11 @@ def test_save_and_load_give_the_same_rows(tmp_path: Path, paths: bool) -> None:
     assert back.quarantined == made.quarantined
     assert back.paths == (None if not paths else tuple(made.paths[i] for i in order.tolist()))
     assert torch.equal(back.split(0.25, 0.125).poisoned, made.split(0.25, 0.125).poisoned)
+
+
+def test_any_name_can_be_a_setting(small_set: ImageSet) -> None:
+    made = Scores.of(small_set, torch.rand(120), data="print", fct="settings")
+    assert made.settings == {"data": "print", "fct": "settings"}
 
 
 def test_a_foreign_table_and_a_missing_one_are_clear_errors(tmp_path: Path) -> None:

@@ -89,6 +89,47 @@ def test_what_cannot_be_scored_is_a_clear_error(small_set: ImageSet, checkpoint:
         score(small_set, model=broken)
 
 
+class Features(nn.Module):
+    """Features of a fixed kind, and a classifier that always says class 1."""
+
+    def __init__(self, scale: torch.Tensor, shift: float) -> None:
+        super().__init__()
+        self.scale, self.shift = scale, shift
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        # `scale` is a factor for images whose first pixel is at most average, and one for the rest.
+        dark = (x[:, 0, 0, 0] < 0)[:, None]
+        return x.flatten(1) * torch.where(dark, self.scale[0], self.scale[1]) + self.shift
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.eye(3)[1].expand(len(features), -1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "message"),
+    [
+        ((0.0, 0.0), 1.0, r"collapsed \(every sample has the same score\)"),
+        ((0.0, 0.0), 0.0, "100% of the samples have zero features"),
+        ((0.0, 1.0), 0.0, "of the samples have zero features"),
+    ],
+)
+def test_features_that_collapsed_are_an_error(
+    small_set: ImageSet, tmp_path: Path, scale: tuple[float, float], shift: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        score(small_set, model=Features(torch.tensor(scale), shift), out=tmp_path / "s.parquet")
+    assert not (tmp_path / "s.parquet").exists()
+
+
+def test_wrong_predictions_and_a_single_image_are_no_collapse(small_set: ImageSet) -> None:
+    model = Features(torch.ones(2), 1.0)
+    poor = small_set.select(small_set.labels != 1)
+    health = score(poor, model=model).settings["health"]
+    assert health["training_accuracy"] == 0.0
+    assert health["reasons"] == ["training accuracy 0.000 is no better than chance"]
+    assert len(score(small_set.select(torch.arange(1)), model=model)) == 1
+
+
 def test_a_corrupt_checkpoint_is_a_clear_error(small_set: ImageSet, tmp_path: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"\x00" * 64)
     with pytest.raises(ValueError, match=r"bad\.safetensors"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fctfast.detect import DetectSettings, ProbeSettings
 
 
 def test_published_is_the_papers_budget_one_draw_no_guards(small_settings: DetectSettings) -> None:
-    published = small_settings.published()
+    cut = replace(small_settings, probe=replace(small_settings.probe, segment=4))
+    published = cut.published()
+    assert published.probe.segment is None
     assert published.probe.network == small_settings.probe.network
     assert (published.probe.learn.epochs, published.probe.spread.epochs) == (2, 10)
     fit = published.probe.fit

@@ -10,7 +10,7 @@ import torch
 from fctfast.data import ImageSet
 from fctfast.detect import FctSettings
 from fctfast.detect.guards import Health
-from fctfast.detect.snapshots import Snapshot, most_telling, take_snapshot
+from fctfast.detect.snapshots import Snapshot, most_telling, read_result, take_snapshot
 from fctfast.detect.verdict import Evidence
 from fctfast.io import write_tensors
 from fctfast.models import create_model
@@ -47,11 +47,20 @@ def test_collapsed_snapshots_never_win() -> None:
         most_telling([bad])
 
 
-def take(model: torch.nn.Module, data: ImageSet, recompute: bool, path: Path | None) -> Snapshot:
+def take(
+    model: torch.nn.Module,
+    data: ImageSet,
+    recompute: bool,
+    path: Path | None,
+    *,
+    step: int = 7,
+    **identity: object,
+) -> Snapshot:
     return take_snapshot(
         model,
         data,
-        step=7,
+        step=step,
+        identity=identity,
         mean=MEAN,
         std=STD,
         seed=0,
@@ -82,5 +91,20 @@ def test_a_file_is_read_instead_of_scoring_again(small_set: ImageSet, tmp_path: 
     with pytest.raises(ValueError, match="scores of 60 samples"):
         take(model, small_set.select(torch.arange(60)), True, path)
     write_tensors(path, {"a": torch.zeros(1)})
-    with pytest.raises(ValueError, match="delete it"):
+    with pytest.raises(ValueError, match="new folder, or delete the whole folder"):
         take(model, small_set, True, path)
+
+
+def test_a_file_of_another_moment_or_identity_is_refused(
+    small_set: ImageSet, tmp_path: Path
+) -> None:
+    model = create_model("resnet18", num_classes=3, width=4)
+    path = tmp_path / "s.safetensors"
+    first = take(model, small_set, True, path, seed=1, std=STD)
+    assert torch.equal(take(model, small_set, True, path, seed=1, std=STD).fct, first.fct)
+    with pytest.raises(ValueError, match=r"other settings: seed \(1 there, 2 now\); use a new"):
+        take(model, small_set, True, path, seed=2, std=STD)
+    with pytest.raises(ValueError, match=r"step \(7 there, 8 now\)"):
+        take(model, small_set, True, path, step=8, seed=1, std=STD)
+    # What the file says beyond the question does not count: the step is known only later.
+    assert len(read_result(path, len(small_set), {"seed": 1}).norms) == len(small_set)
