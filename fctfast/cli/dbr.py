@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +13,11 @@ from fctfast.cli import common, detect, model_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fctfast.data import ImageSet
-    from fctfast.defend import Repaired
+    from fctfast.defend import DBRConfig, Repaired
+    from fctfast.models import ModelInfo
 
 
 @guarded
@@ -30,8 +35,17 @@ def run(
     alpha_c: runs.AlphaC = None,
     alpha_p: runs.AlphaP = None,
     draws: runs.Draws = None,
-    model: runs.Model = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Network to train; default: the recipe's. With --checkpoint: the network of its "
+            "weights if the file does not say (resnet18, torchvision:NAME or timm:NAME).",
+        ),
+    ] = None,
     width: runs.Width = None,
+    mean: model_options.Mean = None,
+    std: model_options.Std = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
@@ -53,13 +67,32 @@ def run(
     Examples:
       fctfast dbr --data-dir images --out runs/repair
       fctfast dbr --data-dir images --checkpoint model.safetensors --detection runs/audit
+      fctfast dbr --data-dir images --checkpoint weights.pth --model torchvision:resnet18 \\
+          --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --image-size 224
     """
     from fctfast.defend import DBR
     from fctfast.train import make_progress
 
-    given = model_options.describes_itself(checkpoint, None) if checkpoint else None
+    if detection is not None:
+        _refuse_what_detection_decides(
+            {
+                "--mode": mode if mode == "published" else None,
+                "--alpha-c": alpha_c,
+                "--alpha-p": alpha_p,
+                "--draws": draws,
+            }
+        )
+    weights_alone = checkpoint is not None and model is not None
+    statistics = model_options.statistics(mean, std)
+    if statistics is not None and not weights_alone:
+        raise ValueError(
+            "--mean and --std: they describe weights without a description, and need --checkpoint "
+            "and --model"
+        )
+    given = model_options.describes_itself(checkpoint, model) if checkpoint else None
+    size: int | tuple[int, int] | None = image_size
     if given is not None and image_size is None:
-        image_size = given[1].image_size[0]
+        size = given[1].image_size
     asked = runs.Asked(
         data_dir,
         recipe,
@@ -67,12 +100,13 @@ def run(
         alpha_c=alpha_c,
         alpha_p=alpha_p,
         draws=draws,
-        model=model,
-        width=width,
+        # With weights alone these two name their network; the probe keeps the recipe's.
+        model=None if weights_alone else model,
+        width=None if weights_alone else width,
         batch_size=batch_size,
         amp=amp,
         split=split,
-        image_size=image_size,
+        image_size=size,
         limit=limit,
         device=device,
     )
@@ -80,16 +114,20 @@ def run(
     chosen = asked.load_recipe()
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.config(chosen, data.channels)
+    if checkpoint is not None and model is not None:
+        given = _with_network(checkpoint, model, width, statistics, data, config)
     out = out or runs.default_out("dbr", data_dir)
     facts = {
         "recipe": chosen.name,
         "checkpoint": _content(checkpoint),
+        "network": asdict(given[1]) if given is not None and weights_alone else None,
         "detection": _content(earlier / "scores.parquet" if earlier else None),
     }
     with runs.opened(out, "dbr", config, facts, seed=seed, data=data) as folder:
         repaired = DBR(config).run(
             data,
-            checkpoint=checkpoint,
+            checkpoint=None if given is None else given[0],
+            info=None if given is None else given[1],
             detection=earlier,
             out=out,
             seed=seed,
@@ -103,6 +141,42 @@ def run(
     common.emit(result, lines_of(result, out), as_json=as_json)
     if fail_on_suspicious and repaired.detection.verdict.evidence != "no":
         raise typer.Exit(common.SUSPICIOUS)
+
+
+def _refuse_what_detection_decides(options: Mapping[str, object]) -> None:
+    asked = [f"{name} {value}" for name, value in options.items() if value is not None]
+    if asked:
+        raise ValueError(
+            f"--detection: that detection is finished, and {', '.join(asked)} would change "
+            "nothing; leave out one or the other"
+        )
+
+
+def _with_network(
+    checkpoint: Path,
+    model: str,
+    width: int | None,
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    data: ImageSet,
+    config: DBRConfig,
+) -> tuple[nn.Module, ModelInfo]:
+    """Open weights alone, and describe them so that the repaired file describes itself."""
+    from fctfast.detect.probe import describe
+    from fctfast.detect.scoring import normalisation
+    from fctfast.train.recipes import ModelSettings
+
+    mean, std = statistics or (config.detect.mean, config.detect.std)
+    network = ModelSettings(name=model, width=width or ModelSettings().width)
+    info = describe(network, data, *normalisation(data, None, mean, std))
+    module = model_options.open_network(
+        checkpoint,
+        model,
+        num_classes=data.num_classes,
+        channels=data.channels,
+        image_size=data.image_size,
+        width=network.width,
+    )
+    return module, info
 
 
 def _content(file: Path | None) -> str:

@@ -42,6 +42,8 @@ def run(
     Examples:
       fctfast demo
       fctfast demo --attack blend-signal --out runs/demo-blend
+
+    Digits hide blend-signal from FCT: docs/method.md says why.
     """
     from fctfast import attacks, io
     from fctfast.data import open_dataset

@@ -112,6 +112,7 @@ def findings(out: Path, data: ImageSet, found: Detection) -> dict[str, Any]:
         "data": data.name,
         "suspected_target": None if target is None else data.class_names[target],
         "samples": len(found.scores),
+        "image_size": list(data.image_size),
         "quarantined": len(found.scores.quarantined),
         "split": found.split.summary(),
         "verdict": found.verdict.summary(),
@@ -132,8 +133,9 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         Lines.
     """
     split, verdict = result["split"], result["verdict"]
+    size = "x".join(map(str, result["image_size"]))
     rows = {
-        "samples": f"{result['samples']:,} scored, {result['quarantined']:,} unreadable",
+        "samples": f"{result['samples']:,} scored at {size}, {result['quarantined']:,} unreadable",
         "kept as clean (D_c)": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
         "suspicious (D_p)": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}",
         "suspected target": result["suspected_target"],

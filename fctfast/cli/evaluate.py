@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from fctfast.cli.common import guarded
 if TYPE_CHECKING:
     from fctfast.attacks import Attack
     from fctfast.data import ImageSet
+    from fctfast.models import ModelInfo
 
 Poisoned = Annotated[
     Path | None,
@@ -99,7 +101,7 @@ def run(
     if out is not None:
         from fctfast import io
 
-        io.write_json(out / "metrics.json", result)
+        io.write_json(out / "evaluation.json", result)
     common.emit(result, lines_of(result), as_json=as_json)
 
 
@@ -152,7 +154,7 @@ def _measure_model(
     if opened is not None:
         module, info = opened
         statistics = (info.mean, info.std)
-        _same_classes(data, info.num_classes)
+        data = _numbered_as(data, info)
     else:
         module = model_options.open_network(
             checkpoint,
@@ -190,12 +192,48 @@ def _attack(
     return (attacks.get(attack) if attack else None), number
 
 
-def _same_classes(data: ImageSet, num_classes: int) -> None:
-    if data.num_classes > num_classes:
+def _numbered_as(data: ImageSet, info: ModelInfo) -> ImageSet:
+    """Give test data the class numbers of the model.
+
+    A test folder that lacks a class numbers those after it differently, so names decide; by number
+    where either side has none.
+
+    Args:
+        data: the test data.
+        info: description of the model.
+
+    Returns:
+        The same images; labels and class names are the model's.
+
+    Raises:
+        ValueError: the data have more classes than the model, or a name it does not know.
+    """
+    import torch
+
+    from fctfast.data.class_names import numbered_classes
+
+    if data.num_classes > info.num_classes:
         raise ValueError(
             f"evaluate: the test data have {data.num_classes} classes but the model knows "
-            f"{num_classes}; is it the right model?"
+            f"{info.num_classes}; is it the right model?"
         )
+    theirs, known = data.class_names, info.class_names
+    if not known or theirs in (known, numbered_classes(data.num_classes)):
+        return data
+    numbers = {name: number for number, name in enumerate(known)}
+    unknown = [name for name in theirs if name not in numbers]
+    if not unknown:
+        order = torch.tensor([numbers[name] for name in theirs])
+        # Quarantined rows carry labels, too; nothing here looks at them.
+        return replace(data, labels=order[data.labels], class_names=known, quarantined=())
+    if known == numbered_classes(info.num_classes):
+        return data
+    first = theirs.index(unknown[0])
+    raise ValueError(
+        f"evaluate: class {first} of the test data is {unknown[0]!r}, which the model does not "
+        f"know (its class {first} is {known[first]!r}); is it the right model? If so, rename the "
+        "classes of the test data to the model's"
+    )
 
 
 def lines_of(result: dict[str, Any]) -> list[str]:

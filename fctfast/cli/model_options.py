@@ -95,6 +95,7 @@ def open_network(
     num_classes: int,
     channels: int,
     image_size: tuple[int, int],
+    width: int = 64,
 ) -> nn.Module:
     """Build a named network and fill it with weights.
 
@@ -104,6 +105,7 @@ def open_network(
         num_classes: logits.
         channels: of the images.
         image_size: (height, width).
+        width: channels of the first stage, default 64.
 
     Returns:
         The network in evaluation mode.
@@ -115,7 +117,7 @@ def open_network(
     from fctfast.models import create_model, load_weights
 
     network = create_model(
-        model, num_classes=num_classes, in_channels=channels, image_size=image_size
+        model, num_classes=num_classes, in_channels=channels, image_size=image_size, width=width
     )
     return load_weights(checkpoint, network).eval()
 

@@ -82,7 +82,7 @@ def run(
     )
     number = common.class_number(target, data.class_names)
     poisoned = attacks.poison(data, chosen, rate=rate, target=number, seed=seed)
-    poisoned.recipe["source"] = data_dir
+    poisoned.recipe["source"] = _source(data_dir)
     poisoned.recipe["source_options"] = {
         "split": split,
         "image_size": image_size,
@@ -100,6 +100,15 @@ def run(
     }
     lines = [f"Poisoned {data.name}.", *common.table(rows)]
     common.emit(recipe, [*lines, "", f"Next: fctfast detect --data-dir {out}"], as_json=as_json)
+
+
+def _source(data_dir: str) -> str:
+    """A path in full, so that evaluate finds it from another folder; a name as it is."""
+    from fctfast.data.registry import sources
+
+    if data_dir in {known.name for known in sources()}:
+        return data_dir
+    return str(Path(data_dir).expanduser().resolve())
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

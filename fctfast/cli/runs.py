@@ -15,6 +15,7 @@ from fctfast.cli import common
 if TYPE_CHECKING:
     from fctfast.data import ImageSet
     from fctfast.defend import DBRConfig
+    from fctfast.detect import DetectSettings
     from fctfast.train import Recipe as LoadedRecipe
     from fctfast.train import RunFolder
 
@@ -49,7 +50,12 @@ Width = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", "-b", min=2, help="Images a step; default: the recipe's."),
+    typer.Option(
+        "--batch-size",
+        "-b",
+        min=2,
+        help="Images a step of probe and base training; default: the recipe's.",
+    ),
 ]
 
 
@@ -63,7 +69,8 @@ class Asked:
         mode: "robust" or "published".
         alpha_c, alpha_p, draws, model, width, batch_size: override the recipe; None leaves it.
         amp: 16-bit arithmetic.
-        split, image_size, limit: which images.
+        split, limit: which images.
+        image_size: one side or (height, width) in pixels; None keeps the images' own.
         device: for the choice of a recipe.
     """
 
@@ -78,7 +85,7 @@ class Asked:
     batch_size: int | None = None
     amp: bool = False
     split: str = "train"
-    image_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
     limit: int | None = None
     device: str = "auto"
 
@@ -86,7 +93,8 @@ class Asked:
         """Read the recipe that was asked for, or choose one for this device.
 
         A chosen recipe brings its network and budgets, but neither its number of images (leaving
-        images of a user's set out would be a surprise) nor CIFAR's normalisation.
+        images of a user's set out would be a surprise), nor its image size (a small trigger would
+        vanish on the way to 32x32), nor CIFAR's normalisation.
         """
         from fctfast.train import DataSettings, load_recipe, resolve_device
 
@@ -96,11 +104,11 @@ class Asked:
             recipe = load_recipe("digits")
         else:
             gpu = resolve_device(self.device).type == "cuda"
-            large = (self.image_size or 0) >= 96
+            size = self.image_size or 0
+            large = (size if isinstance(size, int) else min(size)) >= 96
             name = ("imagenet-subset" if large else "cifar10") if gpu else "cifar10-cpu"
             recipe = load_recipe(name)
-            size = self.image_size or recipe.data.image_size
-            recipe = replace(recipe, data=DataSettings(image_size=size))
+            recipe = replace(recipe, data=DataSettings())
         network = replace(
             recipe.model,
             name=recipe.model.name if self.model is None else self.model,
@@ -116,10 +124,10 @@ class Asked:
             channels: of the images; a recipe's statistics for another number are not used.
 
         Returns:
-            Settings of D-BR, whose part ``detect`` is that of the audit.
+            Settings of D-BR, whose part ``detect`` is that of the audit, as it will run.
 
         Raises:
-            ValueError: a value out of range.
+            ValueError: a value out of range, or one that "published" fixes.
         """
         from fctfast.defend import DBRConfig
         from fctfast.train.recipes import with_precision
@@ -132,6 +140,11 @@ class Asked:
         )
         if detect.mean is not None and len(detect.mean) != channels:
             detect = replace(detect, mean=None, std=None)
+        if self.mode == "published":
+            # Here already, so that run.json holds what runs; doing it twice changes nothing.
+            detect = detect.published()
+            config = replace(config, removal=config.removal.published())
+            self._refuse_fixed(detect)
         if self.draws is not None:
             detect = replace(detect, score=replace(detect.score, draws=self.draws))
         probe, base, removal = detect.probe, config.base, config.removal
@@ -143,6 +156,18 @@ class Asked:
             removal = with_precision(removal, "bfloat16")
             detect = replace(detect, score=replace(detect.score, precision="bfloat16"))
         return replace(config, detect=replace(detect, probe=probe), base=base, removal=removal)
+
+    def _refuse_fixed(self, published: DetectSettings) -> None:
+        # The audit takes its published settings after these options, and would drop them unsaid.
+        for option, given, what, value in (
+            ("--draws", self.draws, "draws", published.score.draws),
+            ("--batch-size", self.batch_size, "batch size", published.probe.fit.batch_size),
+        ):
+            if given is not None:
+                raise ValueError(
+                    f"{option}: --mode published fixes the {what} at {value}, got {given}; leave "
+                    f"{option} out or use --mode robust"
+                )
 
     def open(
         self, recipe: LoadedRecipe, *, seed: int, workers: int | None, quiet: bool
@@ -167,7 +192,7 @@ class Asked:
 def open_data(
     data_dir: str,
     split: str,
-    image_size: int | None,
+    image_size: int | tuple[int, int] | None,
     limit: int | None,
     *,
     seed: int,

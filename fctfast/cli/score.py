@@ -44,9 +44,7 @@ def run(
     amp: common.Amp = False,
     seed: common.Seed = 0,
     device: common.Device = "auto",
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the results go.")
-    ] = Path("runs/score"),
+    out: common.Out = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
     debug: common.Debug = False,
@@ -59,18 +57,26 @@ def run(
       fctfast score --data-dir images --model timm:resnet50 --checkpoint weights.safetensors \\
           --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --image-size 224
     """
+    import torch
+
+    from fctfast import io
     from fctfast.detect import score
-    from fctfast.detect.split import check_alphas
+    from fctfast.detect.fct import FctSettings
+    from fctfast.detect.scoring import normalisation
+    from fctfast.detect.split import check_alphas, split_scores
+    from fctfast.models import as_feature_model
     from fctfast.report import save_findings
-    from fctfast.train import make_progress
+    from fctfast.train import make_progress, resolve_device
 
     check_alphas(alpha_c, alpha_p)
-    opened = model_options.describes_itself(checkpoint, model)
-    if image_size is None and opened is not None:
-        image_size = opened[1].image_size[0]
-    data = runs.open_data(
-        data_dir, split, image_size, limit, seed=seed, workers=workers, quiet=quiet
+    settings = FctSettings(
+        transform, draws=draws, batch_size=batch_size, precision="bfloat16" if amp else "auto"
     )
+    place = resolve_device(device)
+    opened = model_options.describes_itself(checkpoint, model)
+    info = opened[1] if opened is not None else None
+    size = image_size or (info.image_size if info is not None else None)
+    data = runs.open_data(data_dir, split, size, limit, seed=seed, workers=workers, quiet=quiet)
     network = (
         opened[0]
         if opened is not None
@@ -82,34 +88,50 @@ def run(
             image_size=data.image_size,
         )
     )
-    given = model_options.statistics(mean, std)
-    if given is None and opened is not None:
-        given = (opened[1].mean, opened[1].std)
-    scores = score(
-        data,
-        model=network,
-        transform=transform,
-        draws=draws,
-        seed=seed,
-        mean=given[0] if given else None,
-        std=given[1] if given else None,
-        batch_size=batch_size,
-        device=device,
-        precision="bfloat16" if amp else "auto",
-        feature_layer=feature_layer,
-        progress=make_progress(quiet=quiet),
-    )
-    parts = scores.split(alpha_c, alpha_p)
-    table = scores.save(out / "scores.parquet", parts)
-    files = save_findings(out, data, scores, parts)
-    result = {
-        "data": data.name,
-        "scored": len(scores),
-        "quarantined": len(scores.quarantined),
-        "split": parts.summary(),
-        "settings": scores.settings,
-        "files": {"scores": str(table), **{name: str(file) for name, file in files.items()}},
+    given = model_options.statistics(mean, std) or (None, None)
+    means, stds = normalisation(data, info, *given)
+    # Mistakes are refused before the folder is opened: a run that failed in it would stand in the
+    # way of the corrected command.
+    as_feature_model(network, feature_layer=feature_layer)
+    split_scores(data.ids, torch.zeros(len(data)), alpha_c=alpha_c, alpha_p=alpha_p)
+    out = out or runs.default_out("score", data_dir)
+    facts = {
+        "model": info.arch if info is not None else model,
+        "checkpoint": io.sha256_file(checkpoint),
+        "feature_layer": feature_layer,
+        "mean": means,
+        "std": stds,
+        "alpha_c": alpha_c,
+        "alpha_p": alpha_p,
     }
+    with runs.opened(out, "score", settings, facts, seed=seed, data=data) as folder:
+        scores = score(
+            data,
+            model=network,
+            transform=settings.transform,
+            draws=settings.draws,
+            seed=seed,
+            mean=means,
+            std=stds,
+            batch_size=settings.batch_size,
+            device=str(place),
+            precision=settings.precision,
+            feature_layer=feature_layer,
+            progress=make_progress(quiet=quiet),
+        )
+        parts = scores.split(alpha_c, alpha_p)
+        table = scores.save(out / "scores.parquet", parts)
+        files = {"scores": table, **save_findings(out, data, scores, parts)}
+        result = {
+            "data": data.name,
+            "scored": len(scores),
+            "quarantined": len(scores.quarantined),
+            "split": parts.summary(),
+            "settings": scores.settings,
+            "files": {name: file.name for name, file in files.items()},
+        }
+        io.write_json(out / "metrics.json", result)
+        folder.finish_stage("score")
     rows = {
         "scored": f"{len(scores):,} samples, {len(scores.quarantined)} unreadable",
         "kept as clean (D_c)": f"{len(parts.clean):,}, FCT up to {common.number(parts.gamma_c)}",

@@ -10,7 +10,8 @@ equations.
 from __future__ import annotations
 
 from fctfast.defend.base import BaseSettings, train_base
-from fctfast.defend.dbr import DBR, DBRConfig, Repaired, parts
+from fctfast.defend.dbr import DBR, DBRConfig, Repaired
+from fctfast.defend.given import parts
 from fctfast.defend.losses import l_relearn, l_unlearn
 from fctfast.defend.removal import RemovalSettings, remove_backdoor
 from fctfast.defend.stopping import StopRule

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,14 @@ from torch import nn
 from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.base import BaseSettings, train_base
+from fctfast.defend.given import check_fits, check_same_data, describe_own, given_model, parts
 from fctfast.defend.removal import RemovalSettings, remove_backdoor
-from fctfast.detect import Detection, DetectSettings, Split, detect
+from fctfast.detect import Detection, DetectSettings, detect
+from fctfast.detect.audit import MODES
 from fctfast.detect.probe import describe
 from fctfast.detect.scores import PathLike
 from fctfast.detect.scoring import as_image_set, normalisation
-from fctfast.models import ModelInfo, load_model, save_model
+from fctfast.models import ModelInfo, save_model
 from fctfast.train import Progress
 from fctfast.train.recipes import Recipe, load_recipe
 
@@ -35,7 +36,14 @@ class DBRConfig:
         detect: the SD module.
         base: base training; not used when a checkpoint is given.
         removal: unlearning and relearning.
-        mode: of detection, "robust" or "published".
+        mode: "robust" or "published": detection as published, and BR with the published rounds
+            and no stopping rule, whatever `removal` says of them.
+        limit: take this many images of a path that is opened here; default all.
+        image_size: pixels a side of such images; default as they are. The size of a given
+            checkpoint comes first.
+
+    Raises:
+        ValueError: an unknown mode.
 
     Source: paper Algorithm 4.
     """
@@ -44,10 +52,16 @@ class DBRConfig:
     base: BaseSettings = field(default_factory=BaseSettings)
     removal: RemovalSettings = field(default_factory=RemovalSettings)
     mode: str = "robust"
+    limit: int | None = None
+    image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
 
     @classmethod
     def from_recipe(cls, recipe: Recipe | PathLike) -> DBRConfig:
-        """Take a recipe: its sections `base` and `br`, and those of detection.
+        """Take a recipe: its sections `data`, `base` and `br`, and those of detection.
 
         Args:
             recipe: a recipe, its name or its file.
@@ -60,6 +74,8 @@ class DBRConfig:
             detect=DetectSettings.from_recipe(recipe),
             base=recipe.section("base", BaseSettings, network=recipe.model),
             removal=recipe.section("br", RemovalSettings),
+            limit=recipe.data.limit,
+            image_size=recipe.data.image_size,
         )
 
 
@@ -110,6 +126,7 @@ class DBR:
         data: Any,
         *,
         checkpoint: PathLike | nn.Module | None = None,
+        info: ModelInfo | None = None,
         detection: Detection | PathLike | None = None,
         out: PathLike | None = None,
         seed: int = 0,
@@ -123,9 +140,13 @@ class DBR:
 
         Args:
             data: an ImageSet, what :func:`~fctfast.data.open_dataset` takes, or a map-style
-                dataset: images and labels as given.
+                dataset: images and labels as given. What is opened here has the size of the
+                checkpoint, else the config's, and the config's limit.
             checkpoint: the user's backdoored model, a self-describing file or a module; default:
-                a base model is trained.
+                a base model is trained. Its own normalisation is used, not the config's.
+            info: description of a module given as checkpoint: its normalisation, and what the
+                repaired file says of itself; default: the config's normalisation, else that of
+                the images, and the architecture "custom".
             detection: an earlier audit of the same data, or its folder; default: audited here.
             out: folder for weights, result and what a killed run resumes from; default: nothing
                 is written.
@@ -138,18 +159,25 @@ class DBR:
 
         Raises:
             FileNotFoundError: no such data, checkpoint or detection.
-            ValueError: a detection of other data, a corrupt checkpoint, one that does not fit the
-                images, a folder of a run with other settings, and all that `detect` raises.
+            ValueError: a detection of other data, an alpha of 0, a corrupt checkpoint, one that
+                does not fit the images, a description without a module, a folder of a run with
+                other settings, and all that `detect` raises.
 
         Source: paper Algorithm 4.
         """
         config = self.config
-        images = as_image_set(data, seed=seed, progress=progress)
+        if config.mode == "published":
+            config = replace(config, removal=config.removal.published())
+        if detection is None:
+            _check_alphas(config.detect)
+        model, info = given_model(checkpoint, info)
+        images = _open(data, config, info, seed=seed, progress=progress)
         folder = None if out is None else Path(out)
-        model, info = _given_model(checkpoint)
-        mean, std = normalisation(images, info, config.detect.mean, config.detect.std)
-        if info is not None:
-            _check_fits(info, images)
+        if info is None:
+            mean, std = normalisation(images, None, config.detect.mean, config.detect.std)
+        else:
+            check_fits(info, images)
+            mean, std = info.mean, info.std
         if detection is None:
             detection = detect(
                 images,
@@ -160,8 +188,10 @@ class DBR:
                 progress=progress,
                 out=None if folder is None else folder / DETECT_FOLDER,
             )
-        elif not isinstance(detection, Detection):
-            detection = Detection.load(detection)
+        else:
+            if not isinstance(detection, Detection):
+                detection = Detection.load(detection)
+            check_same_data(detection, images)
         poisoned, clean = parts(images, detection.split)
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}
         if model is None:
@@ -178,7 +208,7 @@ class DBR:
             )
             history["base"] = list(base.history)
         if info is None:
-            info = _describe_own(model, images, mean, std)
+            info = describe_own(images, mean, std)
         if folder is not None:
             save_model(folder / BASE_FILE, model, info)
         removal = remove_backdoor(
@@ -198,67 +228,20 @@ class DBR:
         return repaired if folder is None else _write(repaired, folder, config, seed)
 
 
-def parts(images: ImageSet, split: Split) -> tuple[ImageSet, ImageSet]:
-    """Take D_p and D_c out of a set.
-
-    Args:
-        images: the audited set.
-        split: of the same set.
-
-    Returns:
-        (D_p, D_c), each in ascending order of id, so that nothing depends on the scores' order.
-
-    Raises:
-        ValueError: the split holds ids that the set does not have, or D_p or D_c is empty.
-    """
-    chosen = []
-    for name, ids in (("D_p", split.poisoned), ("D_c", split.clean)):
-        if not ids.numel():
-            raise ValueError(f"dbr: {name} is empty; choose an alpha above 0")
-        missing = ids[~torch.isin(ids, images.ids)]
-        if missing.numel():
-            raise ValueError(
-                f"dbr: the detection is of other data: {missing.numel()} ids of its {name} are not "
-                f"in {images.name!r}, e.g. {missing[:3].tolist()}"
-            )
-        chosen.append(images.subset(ids.sort().values))
-    return chosen[0], chosen[1]
+def _check_alphas(settings: DetectSettings) -> None:
+    # Before the probe is trained, which may take hours.
+    for part, name in (("D_p", "alpha_p"), ("D_c", "alpha_c")):
+        if not getattr(settings, name):
+            raise ValueError(f"dbr: {part} is empty with {name} 0; choose an {name} above 0")
 
 
-def _given_model(
-    checkpoint: PathLike | nn.Module | None,
-) -> tuple[nn.Module | None, ModelInfo | None]:
-    if checkpoint is None or isinstance(checkpoint, nn.Module):
-        return checkpoint, None
-    return load_model(str(checkpoint))
-
-
-def _check_fits(info: ModelInfo, images: ImageSet) -> None:
-    if info.num_classes != images.num_classes or info.in_channels != images.channels:
-        raise ValueError(
-            f"dbr: the checkpoint has {info.num_classes} classes and {info.in_channels} channels, "
-            f"the data {images.num_classes} and {images.channels}"
-        )
-    if tuple(info.image_size) != images.image_size:
-        raise ValueError(
-            f"dbr: the checkpoint was trained on {info.image_size[0]}x{info.image_size[1]} pixels, "
-            f"the images have {images.image_size[0]}x{images.image_size[1]}; open the data with "
-            "image_size of the checkpoint"
-        )
-
-
-def _describe_own(
-    model: nn.Module, images: ImageSet, mean: Sequence[float], std: Sequence[float]
-) -> ModelInfo:
-    return ModelInfo(
-        arch="custom",
-        num_classes=images.num_classes,
-        in_channels=images.channels,
-        image_size=images.image_size,
-        mean=tuple(mean),
-        std=tuple(std),
-        class_names=images.class_names,
-    )
+def _open(
+    data: Any, config: DBRConfig, info: ModelInfo | None, *, seed: int, progress: Progress | None
+) -> ImageSet:
+    if isinstance(data, ImageSet):
+        return data
+    size = config.image_size if info is None else info.image_size
+    return as_image_set(data, seed=seed, progress=progress, limit=config.limit, image_size=size)
 
 
 def _state(folder: Path | None, stage: str) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from fctfast.train import (
     fit,
     normalise,
 )
+from fctfast.train.stage import batch_bounds
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ class RemovalSettings:
     """BR written down; the defaults are the published ones plus the stopping rule.
 
     Args:
-        rounds: at most this many rounds of one pass over D_p and one over D_c.
-        ascent_steps: at most this many unlearning steps in all; None leaves it to rounds. A small
-            D_p needs more rounds for the same number of steps.
+        rounds: at most this many rounds of one pass over D_p and one over D_c, as published; not
+            used where `ascent_steps` is given.
+        ascent_steps: budget in unlearning steps, which sets the rounds: as many as take at least
+            this many steps over D_p, so that a small D_p gets more of them; default: `rounds`.
         fit: batch size and SGD; one optimiser serves both losses.
         augment: random crop and flip (CIFAR-10).
         stop: ends BR early; None runs all rounds, as published.
@@ -60,14 +62,30 @@ class RemovalSettings:
         Args:
             poisoned: D_p.
             clean: D_c.
+
+        Returns:
+            The rounds of `rounds` or `ascent_steps`, an unlearning and a relearning stage each.
+
+        Raises:
+            ValueError: D_p or D_c is empty.
         """
+        for name, part in (("D_p", poisoned), ("D_c", clean)):
+            if not len(part):
+                raise ValueError(f"remove_backdoor: {name} is empty; choose a larger alpha")
         unlearn = Stage("unlearn", poisoned, l_unlearn, Budget(epochs=1), self.augment)
         relearn = Stage("relearn", clean, l_relearn, Budget(epochs=1), self.augment)
         rounds = self.rounds
         if self.ascent_steps is not None:
-            a_round = -(-len(poisoned) // self.fit.batch_size)
-            rounds = min(rounds, max(1, self.ascent_steps // a_round))
+            a_round = len(batch_bounds(len(poisoned), self.fit.batch_size))
+            rounds = -(-self.ascent_steps // a_round)
         return [stage for _ in range(rounds) for stage in (unlearn, relearn)]
+
+    def published(self) -> RemovalSettings:
+        """The published length with this batch size, SGD and augmentation: 20 rounds, no rule.
+
+        Source: paper Algorithm 4 and appendix C.5.
+        """
+        return replace(self, rounds=RemovalSettings().rounds, ascent_steps=None, stop=None)
 
 
 def remove_backdoor(
@@ -108,9 +126,7 @@ def remove_backdoor(
     Source: paper Algorithm 4; DESIGN section 4, row "D-BR".
     """
     settings = settings or RemovalSettings()
-    for name, part in (("D_p", poisoned), ("D_c", clean)):
-        if not len(part):
-            raise ValueError(f"remove_backdoor: {name} is empty; choose a larger alpha")
+    stages = settings.stages(poisoned, clean)
 
     def shares(current: nn.Module) -> dict[str, float]:
         return {
@@ -129,7 +145,7 @@ def remove_backdoor(
 
     return fit(
         model,
-        settings.stages(poisoned, clean),
+        stages,
         settings=settings.fit,
         mean=mean,
         std=std,

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fctfast import io
+from fctfast.cli import runs
 from fctfast.models import load_model
+from fctfast.models.adapters import without_adapter
 
 Invoke = Callable[..., Any]
 
@@ -100,6 +103,76 @@ def test_checkpoint_skips_base_training_and_detection_is_reused(
     assert again == (repaired / "repaired.safetensors").read_bytes()
 
 
+def test_weights_alone_are_filled_into_the_network_named_and_described(
+    invoke: Invoke,
+    repaired: Path,
+    poisoned: Path,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torchvision.models import resnet18
+
+    from fctfast.defend import DBR
+
+    asked: dict[str, Any] = {}
+
+    def stop(self: DBR, data: object, **options: Any) -> None:
+        asked.update(options)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(DBR, "run", stop)
+    network, weights = resnet18(num_classes=10), tmp_path / "w.pth"
+    torch.save(network.state_dict(), weights)
+    usual = ["dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", tmp_path / "run", "-q"]
+    usual += ["--detection", repaired, "--checkpoint", weights]
+    said = invoke(*usual).stderr
+    assert "name the network with --model" in said
+    usual += ["--model", "torchvision:resnet18"]
+    said = invoke(*usual, "--mean", "0.5,0.4,0.3", "--std", "0.25,0.25,0.2").stderr
+    assert "enough" in said
+    info = asked["info"]
+    assert (info.arch, info.num_classes, info.image_size) == ("torchvision:resnet18", 10, (16, 16))
+    assert (info.mean, info.std) == ((0.5, 0.4, 0.3), (0.25, 0.25, 0.2))
+    kept = without_adapter(asked["checkpoint"]).state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in network.state_dict().items())
+    # The same weights taken for another normalisation are another run.
+    assert "other settings" in invoke(*usual, "--mean", "0,0,0", "--std", "1,1,1").stderr
+
+
+def test_the_width_of_weights_alone_is_theirs(
+    invoke: Invoke, repaired: Path, poisoned: Path, tiny: Path, tmp_path: Path
+) -> None:
+    out, weights = tmp_path / "run", tmp_path / "w.pth"
+    base, info = load_model(repaired / "base.safetensors")
+    torch.save(base.state_dict(), weights)
+    result = invoke(
+        *("dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", out, "--quiet"),
+        *("--detection", repaired, "--checkpoint", weights, "--model", "resnet18", "--width", 4),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert load_model(out / "base.safetensors")[1] == info
+    again = (out / "repaired.safetensors").read_bytes()
+    assert again == (repaired / "repaired.safetensors").read_bytes()
+
+
+def test_the_networks_options_reach_the_probe_only_without_weights(
+    invoke: Invoke, poisoned: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With weights alone, --model names their network; the probe keeps the recipe's."""
+    asked: list[runs.Asked] = []
+
+    def stop(self: runs.Asked) -> None:
+        asked.append(self)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(runs.Asked, "load_recipe", stop)
+    usual = ("dbr", "--data-dir", poisoned, "--recipe", tiny, "--model", "plain8", "--width", 3)
+    invoke(*usual)
+    invoke(*usual, "--checkpoint", tmp_path / "w.pth")
+    assert [(a.model, a.width) for a in asked] == [("plain8", 3), (None, None)]
+
+
 def test_ctrl_c_exits_130_and_the_same_command_goes_on(
     repaired: Path, poisoned: Path, tiny: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +203,11 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(
         (("--checkpoint", "BROKEN"), "broken.safetensors"),
         (("--detection", "nowhere"), "nowhere holds no finished detection"),
         (("--alpha-c", "0"), "D_c is empty"),
+        (("--mean", "0.5", "--std", "0.5"), "need --checkpoint and --model"),
+        (("--detection", "RUN", "--alpha-p", "0.1"), "--alpha-p 0.1 would change nothing"),
+        (("--detection", "RUN", "--alpha-c", "0.1", "--draws", "2"), "--alpha-c 0.1, --draws 2"),
+        (("--detection", "RUN", "--mode", "published"), "--mode published would change"),
+        (("--detection", "RUN", "--mode", "publish"), "mode: expected one of robust, published"),
     ],
 )
 def test_mistakes_exit_2_with_one_line(
@@ -143,7 +221,8 @@ def test_mistakes_exit_2_with_one_line(
 ) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes((repaired / "base.safetensors").read_bytes()[:-9])
-    given = [str(broken) if a == "BROKEN" else a for a in arguments]
+    files = {"BROKEN": str(broken), "RUN": str(repaired)}
+    given = [files.get(a, a) for a in arguments]
     usual = ("dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", tmp_path / "run", "-q")
     result = invoke(*usual, *given)
     assert result.exit_code == 2

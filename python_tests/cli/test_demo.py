@@ -34,3 +34,9 @@ def test_the_whole_way(invoke: Invoke, tiny: Path, tmp_path: Path) -> None:
     other = invoke("demo", "--recipe", tiny, "--out", out, "--seed", 1, "--quiet")
     assert other.exit_code == 2
     assert "other settings" in other.stderr
+
+
+def test_the_help_says_what_the_demo_cannot_show(invoke: Invoke) -> None:
+    said = " ".join(invoke("demo", "--help").stdout.replace("│", " ").split())
+    assert "blend-signal from FCT" in said
+    assert "docs/method.md" in said

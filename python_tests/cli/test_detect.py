@@ -15,6 +15,7 @@ import fctfast
 from fctfast import io
 from fctfast.attacks.truth import read_truth, write_truth
 from fctfast.detect import Detection, Verdict, audit
+from fctfast.models import load_model
 
 Invoke = Callable[..., Any]
 
@@ -184,6 +185,48 @@ def image_folder(root: Path, classes: int, each: int) -> Path:
             pixels = torch.full((16, 16, 3), 10 * number + i, dtype=torch.uint8).numpy()
             Image.fromarray(pixels).save(root / f"class-{number}" / f"{i:03d}.png")
     return root
+
+
+def photos(root: Path, *sizes: tuple[int, int]) -> Path:
+    """Two classes of 24 noisy photos, one dark and one bright; the (height, width) take turns."""
+    from PIL import Image
+
+    noise = torch.Generator().manual_seed(0)
+    for number in range(2):
+        (root / f"class-{number}").mkdir(parents=True)
+        for i in range(24):
+            low, size = 120 * number, (*sizes[i % len(sizes)], 3)
+            pixels = torch.randint(low, low + 100, size, generator=noise, dtype=torch.uint8)
+            Image.fromarray(pixels.numpy()).save(root / f"class-{number}" / f"{i:03d}.png")
+    return root
+
+
+@pytest.mark.parametrize("size", [(28, 28), (64, 64), (20, 28)])
+def test_without_a_recipe_images_are_audited_at_their_own_size(
+    invoke: Invoke, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """At another size a small trigger would vanish; the answer says which size it was."""
+    data, out = photos(tmp_path / "photos", size), tmp_path / "run"
+    command = ("detect", "--data-dir", data, "--device", "cpu", "--width", 2, "--draws", 1, "-q")
+    result = invoke(*command, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert f"48 scored at {size[0]}x{size[1]}, 0 unreadable" in result.stdout
+    assert io.read_json(out / "metrics.json")["image_size"] == list(size)
+    probe = out / "probe.safetensors"
+    assert load_model(probe)[1].image_size == size
+    command = ("score", "--data-dir", data, "--checkpoint", probe, "--draws", 1, "-q")
+    scored = invoke(*command, "--out", tmp_path / "scored", "--json")
+    assert scored.exit_code == 0, scored.stderr
+    assert json.loads(scored.stdout)["settings"]["image_size"] == list(size)
+
+
+def test_photos_of_many_sizes_need_one_to_be_named(invoke: Invoke, tmp_path: Path) -> None:
+    data = photos(tmp_path / "photos", (28, 28), (40, 28))
+    result = invoke("detect", "--data-dir", data, "--out", tmp_path / "run", "-q")
+    assert result.exit_code == 2
+    assert "images differ in size" in result.stderr
+    assert "--image-size" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,32 @@ def test_options_reach_the_attack(invoke: Invoke, tmp_path: Path) -> None:
     arguments = ("poison", "--data-dir", "digits", "--limit", 100, "--attack", "blend-signal")
     result = invoke(*arguments, "--option", "ratio=0.5", "--out", tmp_path / "p", "--json")
     assert json.loads(result.stdout)["options"] == {"ratio": 0.5}
+
+
+@pytest.mark.parametrize("given", ["set.npz", "./digits", "pack.zip/inner"])
+def test_the_recipe_names_its_source_for_every_folder(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for number in range(40):
+        folder = Path("digits") / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    with zipfile.ZipFile("pack.zip", "w") as pack:
+        for file in sorted(Path("digits").rglob("*.png")):
+            pack.write(file, Path("inner", *file.parts[1:]))
+    np.savez(
+        "set.npz",
+        images=np.zeros((40, 8, 8, 3), dtype=np.uint8),
+        labels=np.arange(40, dtype=np.int64) % 2,
+    )
+    result = invoke("poison", "--data-dir", given, "--out", "p", "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["source"] == str((tmp_path / given).resolve())
+    named = invoke("poison", "--data-dir", "digits", "--limit", 50, "--out", "q", "--json", "-q")
+    assert json.loads(named.stdout)["source"] == "digits"
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from fctfast.data import ImageSet
-from fctfast.defend import DBR, DBRConfig, Repaired, dbr
+from fctfast import io
+from fctfast.data import ImageSet, open_dataset
+from fctfast.defend import DBR, DBRConfig, Repaired, StopRule, dbr
 from fctfast.detect import Detection
-from fctfast.models import load_model, save_model
+from fctfast.models import ModelInfo, load_model, save_model
 
 
 def weights(model: nn.Module) -> list[torch.Tensor]:
@@ -80,6 +83,140 @@ def test_a_module_of_the_users_own_is_repaired(
     repaired = DBR(config).run(small_set, checkpoint=model, detection=finished[0].detection)
     assert repaired.info.arch == "custom"
     assert repaired.model is model
+
+
+def test_a_checkpoint_keeps_its_own_normalisation(
+    small_set: ImageSet, config: DBRConfig, finished: tuple[Repaired, Path]
+) -> None:
+    """The recipe's is another one: the model would be repaired on images it has never seen."""
+    repaired, out = finished
+    other = replace(config, detect=replace(config.detect, mean=(0.9,) * 3, std=(0.1,) * 3))
+    again = DBR(other).run(
+        small_set, checkpoint=out / "base.safetensors", detection=out / "detect", seed=2
+    )
+    assert (again.info.mean, again.info.std) == (repaired.info.mean, repaired.info.std)
+    assert same(again.model, repaired.model)
+
+
+def test_a_described_module_is_repaired_and_saved_as_described(
+    small_set: ImageSet, config: DBRConfig, finished: tuple[Repaired, Path], tmp_path: Path
+) -> None:
+    repaired, out = finished
+    module, info = load_model(out / "base.safetensors")
+    other = replace(config, detect=replace(config.detect, mean=(0.9,) * 3, std=(0.1,) * 3))
+    again = DBR(other).run(
+        small_set,
+        checkpoint=module,
+        info=info,
+        detection=repaired.detection,
+        out=tmp_path,
+        seed=2,
+    )
+    saved, said = load_model(again.paths["repaired"])
+    assert same(saved, repaired.model)
+    assert said == info
+    for checkpoint in (None, out / "base.safetensors"):
+        with pytest.raises(ValueError, match="info describes a module"):
+            DBR(config).run(small_set, checkpoint=checkpoint, info=info)
+
+
+def changed(data: ImageSet, *, labels: bool) -> ImageSet:
+    """The same ids with one other label, or one other pixel."""
+    if labels:
+        return data.with_images(labels=data.labels.roll(1))
+    images = data.images.clone()
+    images[0, 0, 0, 0] ^= 1
+    return data.with_images(images)
+
+
+def test_a_detection_of_other_data_is_refused_by_labels_and_fingerprint(
+    small_set: ImageSet, config: DBRConfig, finished: tuple[Repaired, Path]
+) -> None:
+    """Ids are row numbers and tell nothing."""
+    found = finished[0].detection
+    bare = replace(found, settings={k: v for k, v in found.settings.items() if k != "data"})
+    with pytest.raises(ValueError, match=r"the detection is of other data .*labels differ"):
+        DBR(config).run(changed(small_set, labels=True), detection=bare)
+    known = replace(found, settings={**found.settings, "data": small_set.fingerprint()})
+    with pytest.raises(ValueError, match=r"the detection is of other data .*fingerprints"):
+        DBR(config).run(changed(small_set, labels=False), detection=known)
+    assert same(DBR(config).run(small_set, detection=known, seed=2).model, finished[0].model)
+
+
+@pytest.mark.parametrize(("name", "part"), [("alpha_p", "D_p"), ("alpha_c", "D_c")])
+def test_an_empty_part_is_refused_before_the_probe_is_trained(
+    small_set: ImageSet,
+    config: DBRConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    part: str,
+) -> None:
+    monkeypatch.setattr(dbr, "detect", None)
+    share: dict[str, Any] = {name: 0.0}
+    none = replace(config, detect=replace(config.detect, **share))
+    with pytest.raises(ValueError, match=f"{part} is empty with {name} 0"):
+        DBR(none).run(small_set)
+
+
+def test_published_mode_runs_the_published_rounds_without_a_rule(
+    small_set: ImageSet,
+    config: DBRConfig,
+    finished: tuple[Repaired, Path],
+    tmp_path: Path,
+) -> None:
+    lax = StopRule(kept=1.0, lost=1.0)
+    config = replace(config, removal=replace(config.removal, rounds=3, ascent_steps=9, stop=lax))
+    given: dict[str, Any] = {
+        "checkpoint": finished[1] / "base.safetensors",
+        "detection": finished[0].detection,
+    }
+    robust = DBR(config).run(small_set, **given)
+    assert (robust.rounds, robust.stopped) == (1, True)
+    published = DBR(replace(config, mode="published")).run(small_set, out=tmp_path, **given)
+    assert (published.rounds, published.stopped) == (20, False)
+    wrote = io.read_json(tmp_path / "repair.json")["settings"]["removal"]
+    assert (wrote["rounds"], wrote["ascent_steps"], wrote["stop"]) == (20, None, None)
+    with pytest.raises(ValueError, match="mode: expected one of robust, published"):
+        DBRConfig(mode="publish")
+
+
+def test_a_recipe_says_what_is_read_of_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in detect(recipe=...); images that are open already stay as they are."""
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("data: {limit: 70, image_size: 12}")
+    config = DBRConfig.from_recipe(recipe)
+    seen: list[ImageSet] = []
+
+    def watch(images: ImageSet, **_: Any) -> None:
+        seen.append(images)
+        raise InterruptedError
+
+    monkeypatch.setattr(dbr, "detect", watch)
+    given = open_dataset("digits", limit=90, image_size=16)
+    for data in ("digits", given):
+        with pytest.raises(InterruptedError):
+            DBR(config).run(data)
+    assert (len(seen[0]), seen[0].image_size) == (70, (12, 12))
+    assert seen[1] is given
+
+
+def test_a_checkpoint_says_at_which_size_a_path_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = ModelInfo("resnet18", num_classes=10, width=4, image_size=(16, 16))
+    save_model(tmp_path / "m.safetensors", info.build(), info)
+    seen: list[ImageSet] = []
+
+    def watch(images: ImageSet, **_: Any) -> None:
+        seen.append(images)
+        raise InterruptedError
+
+    monkeypatch.setattr(dbr, "detect", watch)
+    with pytest.raises(InterruptedError):
+        DBR(DBRConfig(limit=70, image_size=12)).run("digits", checkpoint=tmp_path / "m.safetensors")
+    assert seen[0].image_size == (16, 16)
 
 
 def test_what_does_not_fit_is_refused(

@@ -12,7 +12,7 @@ from torch import nn
 from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, RemovalSettings, StopRule, remove_backdoor, train_base
 from fctfast.defend.removal import kept_share
-from fctfast.train import FitSettings
+from fctfast.train import FitSettings, load_recipe
 
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
 
@@ -30,15 +30,41 @@ def halves(small_set: ImageSet) -> tuple[ImageSet, ImageSet]:
     return small_set.select(poisoned), small_set.select(~poisoned)
 
 
-def test_rounds_alternate_and_the_budget_counts_ascent_steps(
+def test_rounds_alternate_and_ascent_steps_set_their_number(
     halves: tuple[ImageSet, ImageSet],
 ) -> None:
     settings = RemovalSettings(rounds=5, fit=FitSettings(batch_size=5))
     names = [stage.name for stage in settings.stages(*halves)]
     assert names == ["unlearn", "relearn"] * 5
-    # 15 samples of D_p are 3 steps a round: 7 steps buy 2 rounds.
-    assert len(replace(settings, ascent_steps=7).stages(*halves)) == 4
+    # 15 samples of D_p are 3 steps a round: 2 rounds are 6 steps and too few, 3 are enough.
+    assert len(replace(settings, ascent_steps=7).stages(*halves)) == 2 * 3
     assert len(replace(settings, ascent_steps=1).stages(*halves)) == 2
+    # A budget, not a cap: a small D_p gets more rounds than `rounds`.
+    assert len(replace(settings, ascent_steps=60).stages(*halves)) == 2 * 20
+    # 15 in batches of 7 are 2 steps, not 3: a batch of one joins the one before it.
+    settings = RemovalSettings(ascent_steps=6, fit=FitSettings(batch_size=7))
+    assert len(settings.stages(*halves)) == 2 * 3
+
+
+@pytest.mark.parametrize(("name", "poisoned"), [("cifar10-cpu", 1000), ("digits", 75)])
+def test_recipes_in_steps_buy_the_rounds_they_were_measured_with(name: str, poisoned: int) -> None:
+    """20 and 40 rounds, the numbers behind their results."""
+    settings = load_recipe(name).section("br", RemovalSettings)
+    part = ImageSet(
+        ids=torch.arange(poisoned),
+        images=torch.zeros(poisoned, 1, 1, 3, dtype=torch.uint8),
+        labels=torch.zeros(poisoned, dtype=torch.int64),
+        class_names=("a", "b"),
+    )
+    assert settings.ascent_steps is not None
+    assert len(settings.stages(part, part)) == 2 * {"cifar10-cpu": 20, "digits": 40}[name]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagenet-subset"])
+def test_the_recipes_of_the_paper_run_all_rounds_without_a_rule(name: str) -> None:
+    settings = load_recipe(name).section("br", RemovalSettings)
+    assert settings == settings.published()
+    assert (settings.rounds, settings.ascent_steps, settings.stop) == (20, None, None)
 
 
 def test_forgets_the_poison_and_keeps_the_rest(

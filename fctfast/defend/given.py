@@ -1,0 +1,137 @@
+"""What the user brings to a defence, a model or a detection: opened, and checked for its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fctfast.data import ImageSet
+from fctfast.detect import Detection, Split
+from fctfast.detect.scores import PathLike
+from fctfast.models import ModelInfo, load_model
+
+
+def given_model(
+    checkpoint: PathLike | nn.Module | None, info: ModelInfo | None
+) -> tuple[nn.Module | None, ModelInfo | None]:
+    """Open the user's model, if there is one.
+
+    Args:
+        checkpoint: a self-describing file, a module, or None.
+        info: description of the module, or None.
+
+    Returns:
+        The model and its description, where they are known.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a corrupt file, or a description without a module.
+    """
+    if isinstance(checkpoint, nn.Module):
+        return checkpoint, info
+    if info is not None:
+        raise ValueError(
+            "dbr: info describes a module given as checkpoint; a file describes itself, and a "
+            "base model that is trained here needs no description"
+        )
+    return (None, None) if checkpoint is None else load_model(str(checkpoint))
+
+
+def check_fits(info: ModelInfo, images: ImageSet) -> None:
+    """Refuse a model made for other classes, channels or image sizes.
+
+    Args:
+        info: the model's description.
+        images: what it is to be repaired with.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if info.num_classes != images.num_classes or info.in_channels != images.channels:
+        raise ValueError(
+            f"dbr: the checkpoint has {info.num_classes} classes and {info.in_channels} channels, "
+            f"the data {images.num_classes} and {images.channels}"
+        )
+    if tuple(info.image_size) != images.image_size:
+        raise ValueError(
+            f"dbr: the checkpoint was trained on {info.image_size[0]}x{info.image_size[1]} pixels, "
+            f"the images have {images.image_size[0]}x{images.image_size[1]}; open the data with "
+            "image_size of the checkpoint"
+        )
+
+
+def check_same_data(detection: Detection, images: ImageSet) -> None:
+    """Refuse a detection of other data: ids are row numbers, which every set has.
+
+    Args:
+        detection: an earlier audit. One that does not hold the fingerprint of its data is
+            compared by its labels alone.
+        images: what it is to be used with.
+
+    Raises:
+        ValueError: pixels, labels or ids differ.
+    """
+    other = f"dbr: the detection is of other data than {images.name!r}"
+    scores = detection.scores
+    both = torch.isin(scores.ids, images.ids)
+    given = images.labels[images.positions(scores.ids[both])]
+    differing = int((given != scores.labels[both]).sum())
+    if differing:
+        raise ValueError(f"{other}: {differing} of {len(scores)} labels differ")
+    audited = detection.settings.get("data")
+    if audited is not None and audited != images.fingerprint():
+        raise ValueError(
+            f"{other}: the fingerprints of the images differ; open the data as for the detection "
+            "(image_size, limit and seed too), or leave the detection out"
+        )
+
+
+def parts(images: ImageSet, split: Split) -> tuple[ImageSet, ImageSet]:
+    """Take D_p and D_c out of a set.
+
+    Args:
+        images: the audited set.
+        split: of the same set.
+
+    Returns:
+        (D_p, D_c), each in ascending order of id, so that nothing depends on the scores' order.
+
+    Raises:
+        ValueError: the split holds ids that the set does not have, or D_p or D_c is empty.
+    """
+    chosen = []
+    for name, ids in (("D_p", split.poisoned), ("D_c", split.clean)):
+        if not ids.numel():
+            raise ValueError(f"dbr: {name} is empty; choose an alpha above 0")
+        missing = ids[~torch.isin(ids, images.ids)]
+        if missing.numel():
+            raise ValueError(
+                f"dbr: the detection is of other data: {missing.numel()} ids of its {name} are not "
+                f"in {images.name!r}, e.g. {missing[:3].tolist()}"
+            )
+        chosen.append(images.subset(ids.sort().values))
+    return chosen[0], chosen[1]
+
+
+def describe_own(images: ImageSet, mean: Sequence[float], std: Sequence[float]) -> ModelInfo:
+    """Describe a module that only its owner can build.
+
+    Args:
+        images: gives classes, channels and image size.
+        mean: per channel, in [0, 1] units.
+        std: per channel.
+
+    Returns:
+        A description with the architecture "custom".
+    """
+    return ModelInfo(
+        arch="custom",
+        num_classes=images.num_classes,
+        in_channels=images.channels,
+        image_size=images.image_size,
+        mean=tuple(mean),
+        std=tuple(std),
+        class_names=images.class_names,
+    )
