@@ -13,7 +13,12 @@ from torch import nn
 
 from fctfast.train.checkpoint import TrainState, load_state, save_state, weights_fingerprint
 from fctfast.train.loop import TrainingLoop
-from fctfast.train.precision import repeatable_kernels, resolve_device, resolve_precision
+from fctfast.train.precision import (
+    bfloat16_gradients_are_garbage,
+    repeatable_kernels,
+    resolve_device,
+    resolve_precision,
+)
 from fctfast.train.progress import Progress, Quiet
 from fctfast.train.settings import FitSettings
 from fctfast.train.stage import Stage, unfold
@@ -94,7 +99,8 @@ def fit(
 
     Raises:
         Diverged: the loss became NaN or infinite (a ValueError).
-        ValueError: ``checkpoint`` belongs to a run with other settings, or no features.
+        ValueError: ``checkpoint`` belongs to a run with other settings, no features, or bfloat16
+            asked for where the CPU's gradients are wrong.
 
     Example:
         >>> stage = Stage("base", images, cross_entropy, Budget(epochs=15))
@@ -103,7 +109,18 @@ def fit(
     stages = [stages] if isinstance(stages, Stage) else list(stages)
     progress = Quiet() if progress is None else progress
     where = resolve_device(device)
-    settings = replace(settings, precision=resolve_precision(settings.precision, where))
+    precision = resolve_precision(settings.precision, where)
+    if precision == "bfloat16" and where.type == "cpu" and stages:
+        data = stages[0].data
+        if bfloat16_gradients_are_garbage(model.cpu(), (data.channels, *data.image_size)):
+            if settings.precision != "auto":
+                raise ValueError(
+                    f"precision: bfloat16 gives wrong gradients for this network on images of "
+                    f"{data.image_size[0]}x{data.image_size[1]}, whose last maps are 1x1; use "
+                    "float32, larger images or a network for small ones"
+                )
+            precision = "float32"
+    settings = replace(settings, precision=precision)
     loop = TrainingLoop(
         model,
         settings=settings,

@@ -42,6 +42,41 @@ def forward_context(precision: str, device: torch.device) -> AbstractContextMana
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def bfloat16_gradients_are_garbage(network: nn.Module, image: tuple[int, int, int]) -> bool:
+    """Find a network and image size for which bfloat16 on the CPU gives garbage gradients.
+
+    oneDNN 3.12 (torch 2.14) leaves the weight gradient of a strided 3x3 convolution of a 1x1 map
+    unwritten at the eight kernel taps that see padding alone: it holds what the memory held before,
+    up to 1e34 (2x2 and 3x3 maps came out right). Such maps come from small images under a deep stem
+    (torchvision's ResNet-18 at 16x16).
+
+    Args:
+        network: any classifier on the CPU; left in the mode it came in.
+        image: (channels, height, width).
+
+    Returns:
+        True to stay away from bfloat16.
+    """
+    found: list[bool] = []
+
+    def look(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv2d):
+            sides = zip(inputs[0].shape[2:], module.kernel_size, module.stride, strict=True)
+            found.append(any(side == 1 < kernel and stride > 1 for side, kernel, stride in sides))
+
+    modes = {module: module.training for module in network.modules()}
+    hooks = [m.register_forward_pre_hook(look) for m in modes if isinstance(m, nn.Conv2d)]
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, *image))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return any(found)
+
+
 @contextmanager
 def repeatable_kernels(device: torch.device) -> Iterator[None]:
     """Choose cuDNN kernels that give the same bits twice, for the duration of a block.

@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fctfast.data import ImageSet
 from fctfast.models import create_model
-from fctfast.train import resolve_device, resolve_precision
+from fctfast.train import (
+    Budget,
+    FitSettings,
+    Stage,
+    cross_entropy,
+    fit,
+    resolve_device,
+    resolve_precision,
+)
 from fctfast.train.precision import (
+    bfloat16_gradients_are_garbage,
     forward_context,
     preferred_memory_format,
     repeatable_kernels,
@@ -73,3 +83,32 @@ def test_repeatable_kernels_give_the_flag_back() -> None:
     assert torch.backends.cudnn.deterministic == before
     with repeatable_kernels(CPU):
         assert torch.backends.cudnn.deterministic == before
+
+
+@pytest.mark.parametrize(("side", "expected"), [(16, True), (17, False), (32, False)])
+def test_strided_convolutions_of_single_pixels_are_found(side: int, expected: bool) -> None:
+    network = create_model("resnet18", num_classes=10, width=4, stem="imagenet").train()
+    network.fc.eval()
+    assert bfloat16_gradients_are_garbage(network, (3, side, side)) is expected
+    assert network.training
+    assert not network.fc.training
+    assert not any(m._forward_pre_hooks for m in network.modules())
+
+
+def test_small_maps_train_in_float32_and_refuse_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    data = ImageSet(
+        torch.arange(8),
+        torch.zeros(8, 16, 16, 3, dtype=torch.uint8),
+        torch.arange(8) % 2,
+        ("a", "b"),
+    )
+    stage = Stage("base", data, cross_entropy, Budget(epochs=1))
+    network = create_model("resnet18", num_classes=2, width=4, stem="imagenet")
+    norm = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "device": "cpu"}
+    dtypes = []
+    network.fc.register_forward_hook(lambda m, i, out: dtypes.append(out.dtype))
+    fit(network, stage, settings=FitSettings(batch_size=8), **norm)
+    assert set(dtypes) == {torch.float32}
+    with pytest.raises(ValueError, match="bfloat16 gives wrong gradients"):
+        fit(network, stage, settings=FitSettings(batch_size=8, precision="bfloat16"), **norm)
