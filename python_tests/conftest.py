@@ -22,6 +22,14 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def away_from_the_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Programs started by tests would import the clone from their working folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
     """Networks and images this small lose more to waking a second thread than they gain by it.
 
