@@ -179,7 +179,14 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(
     out = tmp_path / "run"
     command = [sys.executable, "-m", "fctfast", "dbr", "--data-dir", str(poisoned)]
     command += ["--recipe", str(tiny), "--out", str(out), "--quiet"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A suite started in the background by a script hands down that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
     deadline = time.monotonic() + 120
     while not (out / "detect" / "probe-state.safetensors").exists():
         assert process.poll() is None
