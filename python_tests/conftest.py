@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import importlib.util
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 
 from fctfast.data import ImageSet
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CHECKOUT = Path(__file__).resolve().parents[1]
+SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +66,38 @@ def small_set() -> ImageSet:
         class_names=("red", "green", "blue"),
         name="small",
     )
+
+
+@pytest.fixture(scope="session")
+def simt() -> ModuleType:
+    """`csrc/simt/harness.py`: builds the executor and runs the CUDA kernels on it."""
+    spec = importlib.util.spec_from_file_location(
+        "fctfast_simt_harness", CHECKOUT / "csrc" / "simt" / "harness.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def simt_build(simt: ModuleType) -> Callable[[str], Path]:
+    """Build the executor in a mode ("plain", "address", "thread"); returns its module's path."""
+
+    @functools.cache
+    def build(mode: str) -> Path:
+        try:
+            made: Path = simt.build(mode, CHECKOUT / "build" / "simt")
+        except simt.Unavailable as missing:
+            pytest.skip(f"executor: {missing}")
+        return made
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def simt_ops(simt: ModuleType, simt_build: Callable[[str], Path]) -> Any:
+    """The ops, served by the executor in its plain mode."""
+    path = simt_build("plain")
+    return simt.Ops(simt.load(path), path)

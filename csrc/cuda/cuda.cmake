@@ -51,7 +51,8 @@ find_package(CUDAToolkit REQUIRED)  # the root CMake detected: nvcc on PATH may 
 
 add_library(fctfast_cuda SHARED
   csrc/cuda/fct_views.cu
-  csrc/ops/fct_views_shape.cpp)
+  csrc/cuda/feature_distance.cu
+  csrc/cuda/warp_distance.cu)
 # -fmad=false: equality with the CPU is promised.
 target_compile_options(fctfast_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --expt-relaxed-constexpr>)

@@ -15,8 +15,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
-#include "../kernels/affine.h"
-#include "../kernels/scalar_types.h"
+#include "../kernels/args.h"
 
 namespace fctfast {
 

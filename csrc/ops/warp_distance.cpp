@@ -1,37 +1,14 @@
-#include "common.h"
+#include "warp_distance.h"
+
 #include "cpu_kernels.h"
 
 namespace fctfast {
 namespace {
 
-WarpDistanceArgs make_args(const Tensor& x, const Tensor& coefficients,
-                           const std::vector<double>& fill, bool mean) {
-  STD_TORCH_CHECK(x.dim() == 4, "warp_distance: expected x [B, C, H, W]");
-  STD_TORCH_CHECK(static_cast<int64_t>(fill.size()) == x.size(1),
-                  "warp_distance: expected fill of ", x.size(1), " values, got ", fill.size());
-  STD_TORCH_CHECK(x.size(2) <= kMaxSide && x.size(3) <= kMaxSide,
-                  "warp_distance: expected sides of at most ", kMaxSide);
-  const Coefficients k = coefficients_of(coefficients, x.size(0), "warp_distance");
-  WarpDistanceArgs args{};
-  args.x = x.const_data_ptr();
-  args.batch = x.size(0);
-  args.draws = coefficients.size(0);
-  args.channels = x.size(1);
-  args.height = x.size(2);
-  args.width = x.size(3);
-  args.nearest = k.nearest;
-  args.bilinear = k.bilinear;
-  args.fill = fill.data();
-  args.kind = kind_of(x.scalar_type(), "warp_distance");
-  const int64_t elements = std::max<int64_t>(1, args.channels * args.height * args.width);
-  args.scale = mean ? 1.0 / static_cast<double>(elements) : 1.0;
-  return args;
-}
-
 Tensor warp_distance(const Tensor& x, const Tensor& coefficients, const std::vector<double>& fill,
                      bool mean) {
   const Tensor dense = torch::stable::contiguous(x);
-  WarpDistanceArgs args = make_args(dense, coefficients, fill, mean);
+  WarpDistanceArgs args = warp_distance_args(dense, coefficients, fill, mean);
   Tensor out = torch::stable::empty({args.draws, args.batch}, accumulator_type(x.scalar_type()));
   args.distance = out.mutable_data_ptr();
   const int64_t per_item = args.channels * args.height * args.width;
@@ -44,11 +21,8 @@ Tensor warp_distance(const Tensor& x, const Tensor& coefficients, const std::vec
 Tensor warp_distance_backward(const Tensor& grad, const Tensor& x, const Tensor& coefficients,
                               const std::vector<double>& fill, bool mean) {
   const Tensor dense = torch::stable::contiguous(x);
-  WarpDistanceArgs args = make_args(dense, coefficients, fill, mean);
-  STD_TORCH_CHECK(grad.dim() == 2 && grad.size(0) == args.draws && grad.size(1) == args.batch &&
-                      grad.scalar_type() == accumulator_type(x.scalar_type()),
-                  "warp_distance_backward: expected grad like the distance [", args.draws, ", ",
-                  args.batch, "]");
+  WarpDistanceArgs args = warp_distance_args(dense, coefficients, fill, mean);
+  check_warp_grad(grad, args, x.scalar_type());
   const Tensor dense_grad = torch::stable::contiguous(grad);
   Tensor out = torch::stable::empty_like(dense);
   prefer_huge_pages(out);

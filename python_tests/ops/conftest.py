@@ -6,22 +6,33 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-# Only where there is a GPU, so that elsewhere no test is skipped for each op and shape; one test
-# (test_library.py) says in its skip that the device was missing.
+# CUDA only where there is a GPU, so that elsewhere no test is skipped for each op and shape; one
+# test (test_library.py) says in its skip that the device was missing. "simt" runs the CUDA kernels'
+# own source on the CPU (csrc/simt).
 _GPU = torch.cuda.is_available()
-DEVICES = ["cpu"] + ([pytest.param("cuda", marks=pytest.mark.cuda)] if _GPU else [])
+DEVICES = ["cpu", pytest.param("simt", marks=pytest.mark.simt)]
+DEVICES += [pytest.param("cuda", marks=pytest.mark.cuda)] if _GPU else []
 
 
 @pytest.fixture(params=DEVICES)
-def device(request: pytest.FixtureRequest) -> str:
-    """Each device an op runs on: one decorator gives a test its CUDA variant."""
-    return str(request.param)
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each device an op runs on: one decorator gives a test its CUDA variants."""
+    if request.param != "simt":
+        yield str(request.param)
+        return
+    ops = request.getfixturevalue("simt_ops")
+    # Every test meets its own order of threads, the same in every run.
+    ops.module.configure(order="random", seed=zlib.crc32(request.node.nodeid.encode()))
+    with ops.installed():
+        yield "cpu"
+    ops.module.configure()
 
 
 @pytest.fixture

@@ -1,124 +1,244 @@
-// CUDA kernel of fct_views: one thread a pixel, each output element written once.
-// No torch in here; compiled by nvcc without contraction, so that it equals the CPU's bits.
+// fct_views on the GPU: each output element written once, 16 bytes at a time where rows allow it.
+//
+// A block makes the table of normalised bytes once and then walks over pieces of views. A thread
+// makes V neighbouring elements of one row; warps are laid over small tiles, so that under any
+// angle their source pixels fall into few cache lines (a row-wise warp turned by 90 degrees would
+// touch one line a lane).
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
-
-#include <cstdint>
-
-#include "../affine.h"
+#include "../args.h"
+#include "../bilinear.h"
+#include "device.h"
 
 namespace fctfast::gpu {
 
-constexpr int kMaxChannels = 16;  // mean and std travel as kernel arguments
-constexpr int kThreads = 256;
-
-struct ViewsArgs {
+struct ViewsParams {
   const uint8_t* images;
-  int64_t batch, draws;
+  const NearestCoefficients* nearest;
+  const BilinearCoefficients* bilinear;
+  int64_t batch, stride_n, stride_c, stride_y, stride_x;
+  int64_t pieces_per_view, pieces;  // of kThreads vectors each
   int32_t channels, height, width;
-  int64_t stride_n, stride_c, stride_y, stride_x;
-  const NearestCoefficients* nearest;    // [draws][batch] on the device, or null
-  const BilinearCoefficients* bilinear;  // [draws][batch] on the device, or null
+  int32_t row_vectors;              // vectors in a row
+  int32_t tile_vectors, tile_rows;  // what a warp covers; row_vectors and 1: rows one by one
   float mean[kMaxChannels], std[kMaxChannels];
-  bool channels_last, originals;
-  int64_t blocks_per_view;
+  bool originals;
 };
 
-template <typename T>
-__device__ __forceinline__ T narrow(float v);
-template <>
-__device__ __forceinline__ float narrow<float>(float v) {
-  return v;
-}
-template <>
-__device__ __forceinline__ __half narrow<__half>(float v) {
-  return __float2half_rn(v);
-}
-template <>
-__device__ __forceinline__ __nv_bfloat16 narrow<__nv_bfloat16>(float v) {
-  return __float2bfloat16_rn(v);
-}
-
-__device__ __forceinline__ float normalised(uint8_t byte, float mean, float std) {
-  return __fdiv_rn(__fsub_rn(__fdiv_rn(static_cast<float>(byte), 255.0f), mean), std);
-}
-
-// The four bilinear taps as on the CPU: 24 bits of the 32.32 fraction, fill outside.
-struct Taps {
-  int64_t x, y;
-  float weight[4];
+// Where in its view the vector with this number lies: bands of tile_rows rows, tiles from left to
+// right in a band, rows in a tile.
+struct Place {
+  int32_t vector, y;
 };
 
-__device__ __forceinline__ Taps bilinear_taps(const BilinearCoefficients& k, int64_t x, int64_t y) {
-  const int64_t px = k.x0 + k.xy * y + k.xx * x;
-  const int64_t py = k.y0 + k.yy * y + k.yx * x;
-  const float fx = static_cast<float>(static_cast<uint32_t>(px) >> 8) * 0x1p-24f;
-  const float fy = static_cast<float>(static_cast<uint32_t>(py) >> 8) * 0x1p-24f;
-  const float gx = __fsub_rn(1.0f, fx), gy = __fsub_rn(1.0f, fy);
-  return {px >> 32,
-          py >> 32,
-          {__fmul_rn(gx, gy), __fmul_rn(fx, gy), __fmul_rn(gx, fy), __fmul_rn(fx, fy)}};
+__device__ __forceinline__ Place place_of(const ViewsParams& p, int64_t number) {
+  const int64_t band_size = static_cast<int64_t>(p.row_vectors) * p.tile_rows;
+  const int64_t band = number / band_size;
+  const uint32_t rest = static_cast<uint32_t>(number - band * band_size);
+  const uint32_t tile_size = static_cast<uint32_t>(p.tile_vectors * p.tile_rows);
+  const uint32_t tile = rest / tile_size, in_tile = rest % tile_size;
+  const uint32_t row = in_tile / static_cast<uint32_t>(p.tile_vectors);
+  return {static_cast<int32_t>(tile * p.tile_vectors + in_tile % p.tile_vectors),
+          static_cast<int32_t>(band * p.tile_rows + row)};
 }
 
+// One view of one image: where a pixel of it comes from, and what it becomes.
 template <typename T, bool Bilinear>
-__global__ void __launch_bounds__(kThreads) fct_views_kernel(const ViewsArgs a, T* out) {
-  // Views are folded into grid.x: grid.y and grid.z end at 65,535.
-  const int64_t view = static_cast<int64_t>(blockIdx.x) / a.blocks_per_view;
-  const int64_t block = static_cast<int64_t>(blockIdx.x) % a.blocks_per_view;
-  const int64_t pixel = block * kThreads + threadIdx.x;
-  const int64_t plane = static_cast<int64_t>(a.height) * a.width;
-  if (pixel >= plane) return;
-  const int32_t y = static_cast<int32_t>(pixel / a.width);
-  const int32_t x = static_cast<int32_t>(pixel % a.width);
-  const int64_t sample = view % a.batch;
-  const int64_t draw = view / a.batch - (a.originals ? 1 : 0);  // -1: the original
-  const uint8_t* image = a.images + sample * a.stride_n;
-  const int64_t step = a.channels_last ? 1 : plane;
-  T* to = out + view * plane * a.channels + (a.channels_last ? pixel * a.channels : pixel);
+struct View;
 
-  if (draw < 0 || !Bilinear) {
-    Source s = {x, y, true};
-    if (draw >= 0) s = nearest_source(a.nearest[draw * a.batch + sample], x, y, a.height, a.width);
-    const uint8_t* from = image + s.y * a.stride_y + s.x * a.stride_x;
-    for (int32_t c = 0; c < a.channels; ++c) {
-      const uint8_t byte = s.valid ? from[c * a.stride_c] : uint8_t{0};
-      to[c * step] = narrow<T>(normalised(byte, a.mean[c], a.std[c]));
-    }
-    return;
+template <typename T>
+struct View<T, false> {
+  using Entry = T;        // what the table holds
+  using Point = int64_t;  // offset of the source pixel in the image; -1 for fill
+  const ViewsParams& p;
+  const uint8_t* image;
+  const T* table;
+  NearestCoefficients k;
+  bool moved;
+
+  __device__ __forceinline__ View(const ViewsParams& params, const uint8_t* source,
+                                  const T* entries, int64_t item)
+      : p(params), image(source), table(entries), k{}, moved(item >= 0) {
+    if (moved) k = p.nearest[item];
   }
-  const Taps taps = bilinear_taps(a.bilinear[draw * a.batch + sample], x, y);
-  for (int32_t c = 0; c < a.channels; ++c) {
-    float value = 0.0f;
-    for (int t = 0; t < 4; ++t) {
-      const int64_t tx = taps.x + (t & 1), ty = taps.y + (t >> 1);
-      const bool inside = tx >= 0 && tx < a.width && ty >= 0 && ty < a.height;
-      const uint8_t byte =
-          inside ? image[ty * a.stride_y + tx * a.stride_x + c * a.stride_c] : uint8_t{0};
-      value = __fadd_rn(value, __fmul_rn(taps.weight[t], normalised(byte, a.mean[c], a.std[c])));
+
+  __device__ __forceinline__ Point locate(int32_t x, int32_t y) const {
+    Source s = {x, y, true};
+    if (moved) s = nearest_source(k, x, y, p.height, p.width);
+    return s.valid ? s.y * p.stride_y + s.x * p.stride_x : -1;
+  }
+
+  __device__ __forceinline__ T value(Point from, int32_t c) const {
+    const uint8_t byte = from >= 0 ? load(image + c * p.stride_c + from) : uint8_t{0};
+    return table[c * 256 + byte];
+  }
+};
+
+template <typename T>
+struct View<T, true> {
+  using Entry = float;
+  using Point = BilinearPoint<float>;
+  const ViewsParams& p;
+  const uint8_t* image;
+  const float* table;
+  BilinearCoefficients k;
+  bool moved;
+
+  __device__ __forceinline__ View(const ViewsParams& params, const uint8_t* source,
+                                  const float* entries, int64_t item)
+      : p(params), image(source), table(entries), k{}, moved(item >= 0) {
+    if (moved) k = p.bilinear[item];
+  }
+
+  __device__ __forceinline__ Point locate(int32_t x, int32_t y) const {
+    return moved ? bilinear_point<float>(k, x, y) : Point{x, y, 0.0f, 0.0f};
+  }
+
+  __device__ __forceinline__ float tap(int32_t x, int32_t y, int32_t c) const {
+    const bool inside = x >= 0 && x < p.width && y >= 0 && y < p.height;
+    const uint8_t byte =
+        inside ? load(image + c * p.stride_c + y * p.stride_y + x * p.stride_x) : uint8_t{0};
+    return table[c * 256 + byte];
+  }
+
+  __device__ __forceinline__ T value(const Point& from, int32_t c) const {
+    if (!moved) return narrow<T>(tap(from.x, from.y, c));
+    float sum = 0.0f;
+#pragma unroll
+    for (int t = 0; t < 4; ++t)
+      sum += bilinear_weight(from, t) * tap(from.x + (t & 1), from.y + (t >> 1), c);
+    return narrow<T>(sum);
+  }
+};
+
+// V neighbouring elements of row `y`, channels innermost.
+template <typename T, int V, typename Source>
+__device__ __forceinline__ void write_interleaved(const ViewsParams& p, const Source& source,
+                                                  Place place, T* to) {
+  const int32_t first = place.vector * V;
+  int32_t x = first / p.channels, c = first % p.channels;
+  typename Source::Point from = source.locate(x, place.y);
+  Vec<T, V> made;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    if (c == p.channels) {
+      c = 0;
+      from = source.locate(++x, place.y);
     }
-    to[c * step] = narrow<T>(value);
+    made.at[v] = source.value(from, c++);
+  }
+  const int64_t row = static_cast<int64_t>(place.y) * p.width * p.channels;
+  store_streaming(reinterpret_cast<Vec<T, V>*>(to + row + first), made);
+}
+
+// The same V pixels of row `y` in every channel's plane.
+template <typename T, int V, typename Source>
+__device__ __forceinline__ void write_planes(const ViewsParams& p, const Source& source,
+                                             Place place, T* to) {
+  const int32_t x = place.vector * V;
+  typename Source::Point from[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) from[v] = source.locate(x + v, place.y);
+  to += static_cast<int64_t>(place.y) * p.width + x;
+  const int64_t plane = static_cast<int64_t>(p.height) * p.width;
+  for (int32_t c = 0; c < p.channels; ++c, to += plane) {
+    Vec<T, V> made;
+#pragma unroll
+    for (int v = 0; v < V; ++v) made.at[v] = source.value(from[v], c);
+    store_streaming(reinterpret_cast<Vec<T, V>*>(to), made);
   }
 }
 
-// Returns the launch's own error; the caller reports it.
-template <typename T>
-cudaError_t launch_fct_views(ViewsArgs a, T* out, cudaStream_t stream) {
-  const int64_t plane = static_cast<int64_t>(a.height) * a.width;
-  const int64_t views = (a.draws + (a.originals ? 1 : 0)) * a.batch;
-  a.blocks_per_view = (plane + kThreads - 1) / kThreads;
-  const int64_t blocks = a.blocks_per_view * views;
-  if (blocks == 0) return cudaSuccess;
-  if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
-  const unsigned grid = static_cast<unsigned>(blocks);
-  if (a.bilinear != nullptr) {
-    fct_views_kernel<T, true><<<grid, kThreads, 0, stream>>>(a, out);
-  } else {
-    fct_views_kernel<T, false><<<grid, kThreads, 0, stream>>>(a, out);
+template <typename T, int V, bool Bilinear, bool ChannelsLast>
+__global__ void __launch_bounds__(kThreads) fct_views_kernel(const ViewsParams p, T* out) {
+  using Source = View<T, Bilinear>;
+  using Entry = typename Source::Entry;
+  FCT_DYNAMIC_SHARED(bytes);
+  Entry* table = reinterpret_cast<Entry*>(bytes);
+  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < p.channels * 256; i += kThreads) {
+    const float scaled = static_cast<float>(i % 256) / 255.0f;
+    table[i] = narrow<Entry>((scaled - p.mean[i / 256]) / p.std[i / 256]);
   }
-  return cudaGetLastError();
+  __syncthreads();
+
+  const int64_t view_size = static_cast<int64_t>(p.channels) * p.height * p.width;
+  for (int64_t piece = blockIdx.x; piece < p.pieces; piece += gridDim.x) {
+    const int64_t view = piece / p.pieces_per_view;
+    const Place place =
+        place_of(p, (piece - view * p.pieces_per_view) * kThreads + static_cast<int>(threadIdx.x));
+    if (place.y >= p.height) continue;
+    const int64_t draw = view / p.batch - (p.originals ? 1 : 0), sample = view % p.batch;
+    const Source source(p, p.images + sample * p.stride_n, table,
+                        draw < 0 ? -1 : draw * p.batch + sample);
+    T* to = out + view * view_size;
+    if (ChannelsLast) {
+      write_interleaved<T, V>(p, source, place, to);
+    } else {
+      write_planes<T, V>(p, source, place, to);
+    }
+  }
+}
+
+template <typename T, int V, bool Bilinear, bool ChannelsLast>
+cudaError_t launch_fct_views_as(ViewsParams p, int64_t views, void* out, cudaStream_t stream) {
+  const int64_t row = static_cast<int64_t>(p.width) * (ChannelsLast ? p.channels : 1);
+  p.row_vectors = static_cast<int32_t>(row / V);
+  // Tiles of 8 x 4 or 4 x 8 vectors where rows divide into them.
+  p.tile_vectors = p.row_vectors % 8 == 0 ? 8 : p.row_vectors % 4 == 0 ? 4 : p.row_vectors;
+  p.tile_rows = p.tile_vectors == p.row_vectors ? 1 : kWarp / p.tile_vectors;
+  const int64_t bands = ceil_div(p.height, p.tile_rows);
+  p.pieces_per_view = ceil_div(bands * p.tile_rows * p.row_vectors, kThreads);
+  p.pieces = p.pieces_per_view * views;
+  const size_t table =
+      sizeof(typename View<T, Bilinear>::Entry) * 256 * static_cast<size_t>(p.channels);
+  return launch(fct_views_kernel<T, V, Bilinear, ChannelsLast>, grid_for(p.pieces), kThreads, table,
+                stream, p, static_cast<T*>(out));
+}
+
+template <typename T, bool Bilinear, bool ChannelsLast>
+cudaError_t launch_fct_views_of(const ViewsParams& p, int64_t views, void* out,
+                                cudaStream_t stream) {
+  constexpr int kFull = kFullVec<T>;
+  const int64_t row = static_cast<int64_t>(p.width) * (ChannelsLast ? p.channels : 1);
+  return row % kFull == 0
+             ? launch_fct_views_as<T, kFull, Bilinear, ChannelsLast>(p, views, out, stream)
+             : launch_fct_views_as<T, 1, Bilinear, ChannelsLast>(p, views, out, stream);
+}
+
+template <typename T>
+cudaError_t launch_fct_views_to(const FctViewsArgs& a, const ViewsParams& p, int64_t views,
+                                cudaStream_t stream) {
+  if (p.bilinear != nullptr)
+    return a.channels_last ? launch_fct_views_of<T, true, true>(p, views, a.out, stream)
+                           : launch_fct_views_of<T, true, false>(p, views, a.out, stream);
+  return a.channels_last ? launch_fct_views_of<T, false, true>(p, views, a.out, stream)
+                         : launch_fct_views_of<T, false, false>(p, views, a.out, stream);
+}
+
+// Returns the launch's own error; the caller reports it. At most kMaxChannels channels.
+inline cudaError_t launch_fct_views(const FctViewsArgs& a, cudaStream_t stream) {
+  ViewsParams p{};
+  p.images = a.images;
+  p.nearest = a.nearest;
+  p.bilinear = a.bilinear;
+  p.batch = a.batch;
+  p.stride_n = a.stride_n;
+  p.stride_c = a.stride_c;
+  p.stride_y = a.stride_y;
+  p.stride_x = a.stride_x;
+  p.channels = static_cast<int32_t>(a.channels);
+  p.height = static_cast<int32_t>(a.height);
+  p.width = static_cast<int32_t>(a.width);
+  p.originals = a.originals;
+  for (int64_t c = 0; c < a.channels; ++c) {
+    p.mean[c] = a.mean[c];
+    p.std[c] = a.std[c];
+  }
+  const int64_t views = (a.draws + (a.originals ? 1 : 0)) * a.batch;
+  if (views * a.channels * a.height * a.width == 0) return cudaSuccess;
+  if (a.kind == ScalarKind::f32) return launch_fct_views_to<float>(a, p, views, stream);
+  if (a.kind == ScalarKind::f16) return launch_fct_views_to<Half>(a, p, views, stream);
+  return launch_fct_views_to<BFloat16>(a, p, views, stream);
 }
 
 }  // namespace fctfast::gpu

@@ -1,0 +1,433 @@
+"""Checks what nvcc makes of the kernels, without a GPU: run it wherever nvcc and torch are.
+
+Compiles every csrc/cuda/*.cu with the flags of the CMake build and checks, for each kernel and
+architecture: no spills and no local memory, registers and shared memory within budget.json, no
+atomics, and the wide accesses that CLAIMS promises. csrc/cuda/probes/*.cu only have to be accepted
+by ptxas and to match their own `// expect: <regex>` lines. Prints a table of occupancies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptx_report import (
+    LIMITS,
+    Broken,
+    Compiler,
+    NoEnvironment,
+    Resources,
+    access,
+    atomics,
+    demangle,
+    instructions,
+    occupancy,
+    parse_ptx,
+    parse_ptxas,
+)
+
+HERE = Path(__file__).resolve().parent
+ARCHS = (75, 80, 86, 90, 100, 120)
+PROBE_ARCHS = (80, 90, 100, 120)
+Budget = dict[str, dict[str, dict[str, int]]]  # architecture -> kernel -> registers, shared
+
+# Dynamic shared bytes of a launch, first match wins: the compiler's report cannot know them.
+DYNAMIC_SHARED = (
+    # The table of normalised bytes, for three channels.
+    (r"fct_views_kernel<(Half|BFloat16), \d+, false, ", 3 * 256 * 2),
+    (r"fct_views_kernel<", 3 * 256 * 4),
+)
+
+SIZES = {"float": 4, "double": 8, "Half": 2, "BFloat16": 2, "unsigned char": 1}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the PTX of kernels with this name must hold; with a group V, of full vectors alone.
+
+    A need is the parts of an opcode in any order, the bytes it moves at least behind them:
+    "st.global.cs 16", "ld.global 16", "mma.sync".
+    """
+
+    kernel: str
+    needs: tuple[str, ...]
+
+
+_T_V = r"<(?P<T>[\w ]+), (?P<V>\d+), "
+CLAIMS = (
+    Claim(rf"fct_views_kernel{_T_V}", ("st.global.cs 16",)),
+    Claim(rf"feature_distance_kernel{_T_V}", ("ld.global 16",)),
+    Claim(rf"feature_distance_backward_kernel{_T_V}", ("ld.global 16", "st.global.cs 16")),
+    Claim(rf"warp_distance_kernel{_T_V}", ("ld.global 16",)),
+    Claim(r"warp_distance_backward_kernel<", ("st.global.cs",)),
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One function for one architecture; `entry` is false for a function that was not inlined."""
+
+    name: str
+    arch: int
+    resources: Resources
+    threads: int | None = None
+    body: str = ""
+    entry: bool = True
+
+    def __str__(self) -> str:
+        return f"sm_{self.arch} {self.name}"
+
+
+# ---- the checks: each returns what is wrong
+
+
+def check_memory(kernels: Iterable[Kernel]) -> list[str]:
+    """No registers spilled, no arrays in local memory."""
+    wrong = []
+    for k in kernels:
+        r = k.resources
+        if r.spill_stores or r.spill_loads:
+            wrong.append(
+                f"{k}: expected no spills, got {r.spill_stores} bytes stored and {r.spill_loads} "
+                f"loaded at {r.registers} registers: keep fewer values alive (also over calls, as "
+                "of a division's slow path), or allow more registers by __launch_bounds__"
+            )
+        elif r.stack:
+            wrong.append(
+                f"{k}: expected no stack frame, got {r.stack} bytes: index local arrays by "
+                "constants only (unroll the loop), keep no address of a local"
+            )
+    return wrong
+
+
+def check_atomics(kernels: Iterable[Kernel]) -> list[str]:
+    """Results that do not depend on the order in which threads arrive."""
+    return [
+        f"{k}: expected no atomics, got {', '.join(found)}: let one thread own each sum"
+        for k in kernels
+        if (found := atomics(k.body))
+    ]
+
+
+def check_budget(kernels: Iterable[Kernel], budget: Budget) -> list[str]:
+    """Neither more than was recorded for this nvcc, nor kernels that only one side knows."""
+    wrong = []
+    present: dict[str, set[str]] = {}
+    for k in kernels:
+        present.setdefault(str(k.arch), set()).add(k.name)
+        allowed = budget.get(str(k.arch), {}).get(k.name)
+        if allowed is None:
+            wrong.append(f"{k}: expected an entry in budget.json, got none: run with --update")
+            continue
+        for what in ("registers", "shared"):
+            used = getattr(k.resources, what)
+            if used > allowed[what]:
+                wrong.append(
+                    f"{k}: expected at most {allowed[what]} {what}, got {used}: find out why; if "
+                    "it is wanted, run with --update and commit budget.json"
+                )
+    for arch, names in present.items():
+        wrong += [
+            f"sm_{arch} {name}: expected a kernel of this name, as in budget.json, got none: "
+            "run with --update if it was removed or renamed"
+            for name in sorted(budget.get(arch, {}).keys() - names)
+        ]
+    return wrong
+
+
+def check_claims(
+    kernels: Sequence[Kernel], claims: Iterable[Claim] = CLAIMS
+) -> tuple[list[str], list[str]]:
+    """Return what is wrong, and the claims that no kernel answers to."""
+    wrong, idle = [], []
+    for claim in claims:
+        matches = [(k, m) for k in kernels if (m := re.match(claim.kernel, k.name))]
+        if not matches:
+            idle.append(f"claim {claim.kernel}: no kernel of this name")
+        for k, m in matches:
+            if (groups := m.groupdict()).get("V"):
+                size = SIZES.get(groups["T"])
+                if size is None:
+                    wrong.append(f"{k}: expected a type of SIZES, got {groups['T']}: add it there")
+                    continue
+                if size * int(groups["V"]) != 16:
+                    continue
+            wrong += [
+                f"{k}: expected {_words(need)}, got {_moves(k.body)}: see CLAIMS"
+                for need in claim.needs
+                if not has(k.body, need)
+            ]
+    return wrong, idle
+
+
+def has(body: str, need: str) -> bool:
+    """Whether some instruction has every part of the need and moves as many bytes."""
+    wanted, _, size = need.partition(" ")
+    kind, *parts = wanted.split(".")
+    for opcode in instructions(body):
+        found = opcode.split(".")
+        if found[0] == kind and set(parts) <= set(found[1:]):
+            moved = access(opcode)
+            if not size or (moved is not None and moved.size >= int(size)):
+                return True
+    return False
+
+
+def _words(need: str) -> str:
+    opcode, _, size = need.partition(" ")
+    return f"{opcode} of {size} bytes" if size else opcode
+
+
+def _moves(body: str) -> str:
+    seen = {
+        op for op in instructions(body) if ((a := access(op)) and a.space in ("global", "generic"))
+    }
+    return ", ".join(sorted(seen)) or "no global access"
+
+
+# ---- the budget
+
+
+def updated(old: Budget, kernels: Iterable[Kernel]) -> Budget:
+    """The budget with the architectures of these kernels replaced by what they use."""
+    kernels = list(kernels)
+    new: Budget = {arch: v for arch, v in old.items() if int(arch) not in {k.arch for k in kernels}}
+    for k in kernels:
+        numbers = {"registers": k.resources.registers, "shared": k.resources.shared}
+        new.setdefault(str(k.arch), {})[k.name] = numbers
+    return new
+
+
+def dump_budgets(budgets: dict[str, Budget]) -> str:
+    """JSON with one line a kernel, in an order that does not change."""
+
+    def level(items: dict, order: Callable[[str], object], depth: int) -> str:  # type: ignore[type-arg]
+        pad = " " * depth
+        lines = []
+        for key in sorted(items, key=order):
+            value = items[key]
+            inner = (
+                json.dumps(value, sort_keys=True)
+                if depth == 3
+                else level(value, int if depth == 1 else str, depth + 1)
+            )
+            lines.append(f"{pad}{json.dumps(key)}: {inner}")
+        return "{\n" + ",\n".join(lines) + "\n" + pad[1:] + "}"
+
+    return level(budgets, lambda v: [int(n) for n in v.split(".")], 1) + "\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Never leave half a file behind."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as out:
+        out.write(text)
+    os.chmod(out.name, 0o644)  # a temporary file is the owner's alone
+    os.replace(out.name, path)
+
+
+# ---- the table
+
+
+def occupancy_table(kernels: Sequence[Kernel]) -> str:
+    """Markdown, one table for each architecture."""
+    out = ["# Occupancy: computed from the compiler's report, not measured"]
+    for arch in sorted({k.arch for k in kernels}):
+        limits = LIMITS.get(arch)
+        if limits is None:
+            out.append(f"\n## sm_{arch}\n\nNo limits known: add them to LIMITS in ptx_report.py.")
+            continue
+        out += [
+            f"\n## sm_{arch}: {limits.warps} warps, {limits.blocks} blocks, "
+            f"{limits.registers} registers, {limits.shared >> 10} KiB shared memory an SM\n",
+            "| kernel | threads | registers | shared B: static + dynamic | blocks/SM | warps/SM "
+            "| occupancy | limited by |",
+            "|---|---:|---:|---:|---:|---:|---:|---|",
+        ]
+        out += [_row(k) for k in sorted(kernels, key=lambda k: k.name) if k.arch == arch]
+    return "\n".join(out) + "\n"
+
+
+def _row(k: Kernel) -> str:
+    r = k.resources
+    dynamic = next((size for name, size in DYNAMIC_SHARED if re.match(name, k.name)), 0)
+    cells = ["?", "?", "?", "unknown: the kernel has no __launch_bounds__"]
+    if k.threads is not None:
+        blocks, warps, why = occupancy(k.arch, k.threads, r.registers, r.shared + dynamic)
+        cells = [str(blocks), str(warps), f"{100 * warps / LIMITS[k.arch].warps:.0f} %", why]
+    head = [f"`{k.name}`", str(k.threads or "?"), str(r.registers), f"{r.shared} + {dynamic}"]
+    return f"| {' | '.join(head + cells)} |"
+
+
+# ---- the run
+
+
+def kernels_of(name: str, arch: int, report: str, ptx: str) -> list[Kernel]:
+    """The functions of one compiled file."""
+    resources, functions = parse_ptxas(report), parse_ptx(ptx)
+    names = demangle(functions.keys() | resources.keys())
+    if missing := [f for f, v in functions.items() if v.entry and f not in resources]:
+        raise Broken(f"{name} sm_{arch}: ptxas reported nothing of {', '.join(missing)}")
+    if not any(v.entry for v in functions.values()):
+        raise Broken(f"{name} sm_{arch}: expected kernels in the PTX, got none")
+    found = []
+    for mangled in sorted(names):
+        f, r = functions.get(mangled), resources.get(mangled, Resources())
+        if f is None:  # a subroutine of ptxas' own
+            found.append(Kernel(names[mangled], arch, r, entry=False))
+        else:
+            found.append(Kernel(names[mangled], arch, r, f.threads, f.body, f.entry))
+    return found
+
+
+def twins(kernels: Iterable[Kernel]) -> list[str]:
+    """Kernels that one readable name cannot tell apart would share a line of the budget."""
+    names = [str(k) for k in kernels]
+    return [
+        f"{name}: expected one kernel of this name, got {names.count(name)}: rename one"
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+
+
+def probe_archs(text: str, wanted: Sequence[int] | None) -> list[int]:
+    """What `// archs: 75 80` in the first ten lines says, else PROBE_ARCHS."""
+    m = re.search(r"^//\s*archs:([\d ,]+)", "\n".join(text.splitlines()[:10]), re.M)
+    archs = [int(a) for a in re.findall(r"\d+", m[1])] if m else list(PROBE_ARCHS)
+    return [a for a in archs if wanted is None or a in wanted]
+
+
+def check_probe(name: str, arch: int, text: str, ptx: str) -> list[str]:
+    """Every `// expect: <regex>` must match the PTX."""
+    return [
+        f"{name} sm_{arch}: expected PTX like /{regex}/, got none: see the file's expect line"
+        for regex in re.findall(r"^//\s*expect:\s*(.+?)\s*$", text, re.M)
+        if not re.search(regex, ptx, re.M)
+    ]
+
+
+def compile_all(
+    compiler: Compiler, wanted: Sequence[int] | None, jobs: int
+) -> tuple[list[Kernel], list[str], list[str]]:
+    """Return all functions, what did not compile, and what is wrong with the probes."""
+    archs = wanted or [a for a in ARCHS if a in compiler.archs]
+    kernels: list[Kernel] = []
+    broken: list[str] = []
+    wrong: list[str] = []
+
+    def one(task: tuple[Path, int]) -> None:
+        source, arch = task
+        start = time.monotonic()
+        try:
+            report, ptx = compiler.compile(source, arch)
+            if source.parent.name == "probes":
+                wrong.extend(check_probe(source.name, arch, source.read_text(), ptx))
+            else:
+                kernels.extend(kernels_of(source.name, arch, report, ptx))
+        except Broken as error:
+            broken.append(str(error))
+        say(f"{source.name} sm_{arch}: {time.monotonic() - start:.1f} s")
+
+    tasks = [(source, a) for source in sorted(HERE.glob("*.cu")) for a in archs]
+    for source in sorted(HERE.glob("probes/*.cu")):
+        known = [a for a in probe_archs(source.read_text(), wanted) if a in compiler.archs]
+        tasks += [(source, a) for a in known]
+    say(f"{len(tasks)} compilations, {jobs} at a time")
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, tasks))
+    return sorted(kernels, key=lambda k: (k.arch, k.name)), sorted(broken), sorted(wrong)
+
+
+def budget_part(kernels: Sequence[Kernel], version: str, path: Path, update: bool) -> list[str]:
+    """Compare with the budget of this nvcc, or rewrite it."""
+    budgets: dict[str, Budget] = json.loads(path.read_text()) if path.exists() else {}
+    if update:
+        budgets[version] = updated(budgets.get(version, {}), kernels)
+        write_atomically(path, dump_budgets(budgets))
+        say(f"budget for nvcc {version} written to {path}: review and commit it")
+    elif version not in budgets:
+        say(
+            f"no budget for this nvcc ({version}; {path.name} has {', '.join(budgets) or 'none'}): "
+            "registers and shared memory were not compared. Record it with --update and commit it"
+        )
+    else:
+        return check_budget(kernels, budgets[version])
+    return []
+
+
+def say(text: str) -> None:
+    print(f"static_checks: {text}", file=sys.stderr, flush=True)
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python csrc/cuda/static_checks.py                     everything, as CI does\n"
+        "  python csrc/cuda/static_checks.py --arch 80 90 --jobs 1 --build-dir /tmp/checks\n"
+        "  python csrc/cuda/static_checks.py --update            record what kernels use now\n"
+        "  python csrc/cuda/static_checks.py --strict-claims --table occupancy.md\n"
+        "exit status: 0 all good, 1 something is wrong, 2 the checks cannot run here",
+    )
+    add = parser.add_argument
+    add("--arch", type=int, nargs="+", metavar="CC", help=f"of {ARCHS}; default: all")
+    add("--jobs", type=int, default=os.cpu_count() or 1, help="compilations at a time")
+    add("--build-dir", type=Path, help="CMake folder to keep and reuse; default: a temporary one")
+    add("--budget", type=Path, default=HERE / "budget.json", help="default: %(default)s")
+    add("--update", action="store_true", help="rewrite the budget of this nvcc")
+    add("--table", type=Path, help="file for the occupancy table; default: stdout")
+    add("--strict-claims", action="store_true", help="a claim without a kernel is an error")
+    return parser.parse_args(argv)
+
+
+def checked(options: argparse.Namespace, compiler: Compiler) -> list[str]:
+    """Run every check and return what is wrong."""
+    functions, broken, wrong = compile_all(compiler, options.arch, max(1, options.jobs))
+    kernels = [k for k in functions if k.entry]
+    wrong = broken + wrong + twins(kernels) + check_memory(functions) + check_atomics(functions)
+    if not broken:  # the kernels of a file that does not compile would count as removed
+        wrong += budget_part(kernels, compiler.version, options.budget, options.update)
+    elif options.update:
+        wrong.append("the budget was not updated: first let everything compile")
+    claims, idle = check_claims(kernels)
+    wrong += claims + (idle if options.strict_claims else [])
+    for note in [] if options.strict_claims else idle:
+        say(f"note: {note}")
+    table = occupancy_table(kernels)
+    if options.table:
+        options.table.write_text(table)
+    else:
+        print(table, flush=True)
+    say(f"{len(kernels)} kernels checked, over all architectures")
+    return wrong
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = arguments(argv)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            compiler = Compiler(HERE.parents[1], options.build_dir or Path(scratch) / "build", say)
+            if unknown := sorted(set(options.arch or ()) - compiler.archs):
+                raise NoEnvironment(f"nvcc {compiler.version} does not know sm_{unknown[0]}")
+            if skipped := sorted(set(ARCHS) - compiler.archs):
+                say(f"note: nvcc {compiler.version} does not know {skipped}: not checked")
+            wrong = checked(options, compiler)
+    except NoEnvironment as error:
+        say(f"cannot run: {error}")
+        return 2
+    for line in wrong:
+        print(f"WRONG {line}", file=sys.stderr)
+    say(f"{len(wrong)} violations" if wrong else "all good")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+// warp_distance on the GPU: the warp is gathered while the distance is summed, never stored.
+//
+// A thread finds the source of V neighbouring pixels once and takes it for many channels. The
+// gradient is gathered as well: a pixel looks up which pixels of the warp took from it, so every
+// element is written by one thread, without atomics.
+#pragma once
+
+#include "../args.h"
+#include "../bilinear.h"
+#include "reduce.h"
+
+namespace fctfast::gpu {
+
+constexpr int64_t kMaxParts = 32;
+constexpr int kChannelTile = 4;
+
+template <typename T>
+struct WarpParams {
+  using Acc = Accumulator<T>;
+  const T* x;  // [batch, channels, height, width]
+  const NearestCoefficients* nearest;
+  const BilinearCoefficients* bilinear;
+  int64_t batch, draws, channels;
+  int32_t height, width;
+  int64_t parts;      // blocks that share an item
+  int pixel_threads;  // threads of a block along pixels (a power of two); the rest: channels
+  Acc scale;          // of the distance; in the backward twice that
+  Acc* partial;       // [draws * batch][parts]
+  Acc* distance;      // [draws][batch]
+  const Acc* grad;    // [draws][batch]
+  T* grad_x;          // like x
+  Acc fill[kMaxChannels];
+  bool one_fill;  // fill[0] holds for every channel
+
+  __device__ __forceinline__ Acc fill_of(int64_t channel) const {
+    return fill[one_fill ? 0 : channel];
+  }
+};
+
+// Where one pixel of the warp takes its value from.
+template <typename T, bool Bilinear>
+struct Taker;
+
+template <typename T>
+struct Taker<T, false> {
+  using Acc = Accumulator<T>;
+  int32_t index;  // into the plane; -1 for fill
+
+  __device__ __forceinline__ void locate(const WarpParams<T>& p, int64_t item, int32_t x,
+                                         int32_t y) {
+    const Source s = nearest_source(p.nearest[item], x, y, p.height, p.width);
+    index = s.valid ? s.y * p.width + s.x : -1;
+  }
+  __device__ __forceinline__ Acc value(const WarpParams<T>&, const T* plane, Acc fill) const {
+    return index >= 0 ? widen(load(plane + index)) : fill;
+  }
+  // How much of the pixel at (x, y) it takes.
+  __device__ __forceinline__ Acc share(const WarpParams<T>& p, int32_t x, int32_t y) const {
+    return index == y * p.width + x ? Acc{1} : Acc{0};
+  }
+};
+
+template <typename T>
+struct Taker<T, true> {
+  using Acc = Accumulator<T>;
+  BilinearPoint<Acc> point;
+
+  __device__ __forceinline__ void locate(const WarpParams<T>& p, int64_t item, int32_t x,
+                                         int32_t y) {
+    point = bilinear_point<Acc>(p.bilinear[item], x, y);
+  }
+  __device__ __forceinline__ Acc value(const WarpParams<T>& p, const T* plane, Acc fill) const {
+    Acc sum = 0;
+#pragma unroll
+    for (int t = 0; t < 4; ++t) {
+      const int32_t x = point.x + (t & 1), y = point.y + (t >> 1);
+      const bool inside = x >= 0 && x < p.width && y >= 0 && y < p.height;
+      sum += bilinear_weight(point, t) * (inside ? widen(load(plane + y * p.width + x)) : fill);
+    }
+    return sum;
+  }
+  __device__ __forceinline__ Acc share(const WarpParams<T>&, int32_t x, int32_t y) const {
+    const int32_t right = x - point.x, down = y - point.y;
+    const bool taken = (right & ~1) == 0 && (down & ~1) == 0;
+    return taken ? bilinear_weight(point, right + 2 * down) : Acc{0};
+  }
+};
+
+// V is 1 or fills 16 bytes and divides the plane. Vectors are dealt to the threads of `parts`
+// blocks in turn, channels to the block's rows of threads.
+template <typename T, int V, bool Bilinear>
+__device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, int64_t item,
+                                                        int64_t part) {
+  using Acc = Accumulator<T>;
+  using Vector = Vec<T, V>;
+  const int64_t plane_size = static_cast<int64_t>(p.height) * p.width;
+  const T* image = p.x + item % p.batch * p.channels * plane_size;
+  const int64_t along = part * p.pixel_threads + static_cast<int>(threadIdx.x) % p.pixel_threads;
+  const int64_t first_channel = static_cast<int>(threadIdx.x) / p.pixel_threads;
+  Acc sum = 0;
+  for (int64_t pixel = along * V; pixel < plane_size; pixel += p.parts * p.pixel_threads * V) {
+    Taker<T, Bilinear> from[V];
+    int32_t y = static_cast<int32_t>(pixel) / p.width, x = static_cast<int32_t>(pixel) % p.width;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      from[v].locate(p, item, x, y);
+      if (++x == p.width) x = 0, ++y;
+    }
+    for (int64_t c = first_channel; c < p.channels; c += kThreads / p.pixel_threads) {
+      const T* plane = image + c * plane_size;
+      const Acc fill = p.fill_of(c);
+      const Vector own = load(reinterpret_cast<const Vector*>(plane + pixel));
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        const Acc d = widen(own.at[v]) - from[v].value(p, plane, fill);
+        sum += d * d;
+      }
+    }
+  }
+  return sum;
+}
+
+template <typename T, int V, bool Bilinear>
+__global__ void __launch_bounds__(kThreads) warp_distance_kernel(const WarpParams<T> p) {
+  const int64_t units = p.draws * p.batch * p.parts;
+  for (int64_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
+    Accumulator<T> sum[1] = {part_distance<T, V, Bilinear>(p, unit / p.parts, unit % p.parts)};
+    team_sums(sum, kThreads / kWarp);
+    if (threadIdx.x != 0) continue;
+    if (p.parts == 1) {
+      p.distance[unit] = sum[0] * p.scale;
+    } else {
+      p.partial[unit] = sum[0];
+    }
+  }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads) warp_distance_finish_kernel(const WarpParams<T> p) {
+  const int64_t items = p.draws * p.batch, step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t item = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; item < items;
+       item += step) {
+    Accumulator<T> sum = 0;
+    for (int64_t part = 0; part < p.parts; ++part) sum += p.partial[item * p.parts + part];
+    p.distance[item] = sum * p.scale;
+  }
+}
+
+// The pixel of the warp, before the shift in nearest mode, whose sampling point comes closest to
+// the middle of (x, y): the linear system of the map's own coefficients, not the ideal rotation.
+struct Middle {
+  float x, y;
+};
+
+__device__ __forceinline__ Middle solve(float xx, float xy, float yx, float yy, float tx,
+                                        float ty) {
+  const float determinant = xx * yy - xy * yx;
+  return {(yy * tx - xy * ty) / determinant, (xx * ty - yx * tx) / determinant};
+}
+
+__device__ __forceinline__ Middle middle_of(const NearestCoefficients& k, int32_t x, int32_t y) {
+  constexpr float kUnit = 0x1p-16f;
+  const Middle m = solve(k.xx * kUnit, k.xy * kUnit, k.yx * kUnit, k.yy * kUnit,
+                         x + 0.5f - k.x0 * kUnit, y + 0.5f - k.y0 * kUnit);
+  return {m.x + k.dx, m.y + k.dy};
+}
+
+__device__ __forceinline__ Middle middle_of(const BilinearCoefficients& k, int32_t x, int32_t y) {
+  constexpr float kUnit = 0x1p-32f;
+  return solve(k.xx * kUnit, k.xy * kUnit, k.yx * kUnit, k.yy * kUnit, x - k.x0 * kUnit,
+               y - k.y0 * kUnit);
+}
+
+// Gradient of one pixel in up to kChannelTile channels: its own difference, and what the pixels
+// that took from it push back. Those lie within one pixel of the middle: a unit square (nearest)
+// or one of side 2 (bilinear) turned by any angle reaches .71 or 1.42 from its centre, rounding
+// the centre adds .5, and 1.92 is less than 2 (float32 errs by less than .05 at the longest side).
+template <typename T, bool Bilinear>
+__device__ __forceinline__ void pixel_gradient(const WarpParams<T>& p, int64_t sample,
+                                               int64_t first_channel, int count, int32_t x,
+                                               int32_t y) {
+  using Acc = Accumulator<T>;
+  const int64_t plane_size = static_cast<int64_t>(p.height) * p.width;
+  const int64_t offset = (sample * p.channels + first_channel) * plane_size;
+  const int64_t pixel = static_cast<int64_t>(y) * p.width + x;
+  const T* planes = p.x + offset;
+  Acc total[kChannelTile] = {};
+  for (int64_t draw = 0; draw < p.draws; ++draw) {
+    const int64_t item = draw * p.batch + sample;
+    const Acc g = p.grad[item] * p.scale;
+    Taker<T, Bilinear> from;
+    from.locate(p, item, x, y);
+    for (int c = 0; c < count; ++c) {
+      const T* plane = planes + c * plane_size;
+      total[c] +=
+          g * (widen(load(plane + pixel)) - from.value(p, plane, p.fill_of(first_channel + c)));
+    }
+    Middle middle;
+    if constexpr (Bilinear) {
+      middle = middle_of(p.bilinear[item], x, y);
+    } else {
+      middle = middle_of(p.nearest[item], x, y);
+    }
+    const int32_t mx = static_cast<int32_t>(rintf(middle.x));
+    const int32_t my = static_cast<int32_t>(rintf(middle.y));
+    for (int32_t ty = my - 1; ty <= my + 1; ++ty)
+      for (int32_t tx = mx - 1; tx <= mx + 1; ++tx) {
+        if (tx < 0 || tx >= p.width || ty < 0 || ty >= p.height) continue;
+        Taker<T, Bilinear> taker;
+        taker.locate(p, item, tx, ty);
+        const Acc share = taker.share(p, x, y);
+        if (share == Acc{0}) continue;
+        const int64_t at = static_cast<int64_t>(ty) * p.width + tx;
+        for (int c = 0; c < count; ++c) {
+          const T* plane = planes + c * plane_size;
+          total[c] -=
+              share *
+              (g * (widen(load(plane + at)) - taker.value(p, plane, p.fill_of(first_channel + c))));
+        }
+      }
+  }
+  for (int c = 0; c < count; ++c)
+    store_streaming(p.grad_x + offset + c * plane_size + pixel, narrow<T>(total[c]));
+}
+
+template <typename T, bool Bilinear>
+__global__ void __launch_bounds__(kThreads) warp_distance_backward_kernel(const WarpParams<T> p) {
+  const int64_t plane_size = static_cast<int64_t>(p.height) * p.width;
+  const int64_t tiles = ceil_div(p.channels, kChannelTile), units = p.batch * tiles * plane_size;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t unit = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; unit < units;
+       unit += step) {
+    const int32_t pixel = static_cast<int32_t>(unit % plane_size);
+    const int64_t tile = unit / plane_size % tiles, sample = unit / plane_size / tiles;
+    const int64_t channel = tile * kChannelTile, left = p.channels - channel;
+    pixel_gradient<T, Bilinear>(p, sample, channel,
+                                left < kChannelTile ? static_cast<int>(left) : kChannelTile,
+                                pixel % p.width, pixel / p.width);
+  }
+}
+
+// ---- launching -------------------------------------------------------------------------------
+
+// How an item's pixels are dealt out: by the shape alone, so that a sample's bits do not depend
+// on its neighbours.
+struct WarpPlan {
+  int pixel_threads;
+  int64_t parts;
+};
+
+inline WarpPlan warp_plan(const WarpDistanceArgs& a, int vector) {
+  const int64_t vectors = ceil_div(a.height * a.width, vector);
+  WarpPlan plan{1, 1};
+  while (plan.pixel_threads < kThreads && plan.pixel_threads < vectors) plan.pixel_threads *= 2;
+  // About four vectors a thread in each channel, if the image is that large.
+  const int64_t wanted = ceil_div(vectors, int64_t{4} * plan.pixel_threads);
+  plan.parts = wanted < kMaxParts ? wanted : kMaxParts;
+  return plan;
+}
+
+inline int warp_vector(const WarpDistanceArgs& a) {
+  const int full = a.kind == ScalarKind::f64 ? 2 : a.kind == ScalarKind::f32 ? 4 : 8;
+  return a.height * a.width % full == 0 ? full : 1;
+}
+
+// Numbers of the accumulator's type that the forward needs as scratch; 0: none.
+inline int64_t warp_distance_scratch(const WarpDistanceArgs& a) {
+  const int64_t parts = warp_plan(a, warp_vector(a)).parts;
+  return parts > 1 ? a.draws * a.batch * parts : 0;
+}
+
+template <typename T, bool Bilinear>
+cudaError_t launch_warp_distance_as(const WarpDistanceArgs& a, WarpParams<T> p, bool backward,
+                                    cudaStream_t stream) {
+  if (backward) {
+    const int64_t units = a.batch * ceil_div(a.channels, kChannelTile) * a.height * a.width;
+    return launch(warp_distance_backward_kernel<T, Bilinear>, grid_for(ceil_div(units, kThreads)),
+                  kThreads, 0, stream, p);
+  }
+  const unsigned grid = grid_for(a.draws * a.batch * p.parts);
+  const cudaError_t error =
+      warp_vector(a) == 1
+          ? launch(warp_distance_kernel<T, 1, Bilinear>, grid, kThreads, 0, stream, p)
+          : launch(warp_distance_kernel<T, kFullVec<T>, Bilinear>, grid, kThreads, 0, stream, p);
+  if (error != cudaSuccess || p.parts == 1) return error;
+  return launch(warp_distance_finish_kernel<T>, grid_for(ceil_div(a.draws * a.batch, kThreads)),
+                kThreads, 0, stream, p);
+}
+
+template <typename T>
+cudaError_t launch_warp_distance_of(const WarpDistanceArgs& a, bool one_fill, void* scratch,
+                                    bool backward, cudaStream_t stream) {
+  using Acc = Accumulator<T>;
+  const WarpPlan plan = warp_plan(a, warp_vector(a));
+  WarpParams<T> p{};
+  p.x = static_cast<const T*>(a.x);
+  p.nearest = a.nearest;
+  p.bilinear = a.bilinear;
+  p.batch = a.batch;
+  p.draws = a.draws;
+  p.channels = a.channels;
+  p.height = static_cast<int32_t>(a.height);
+  p.width = static_cast<int32_t>(a.width);
+  p.parts = plan.parts;
+  p.pixel_threads = plan.pixel_threads;
+  p.scale = static_cast<Acc>(backward ? 2.0 * a.scale : a.scale);
+  p.partial = static_cast<Acc*>(scratch);
+  p.distance = static_cast<Acc*>(a.distance);
+  p.grad = static_cast<const Acc*>(a.grad);
+  p.grad_x = static_cast<T*>(a.grad_x);
+  p.one_fill = one_fill;
+  for (int64_t c = 0; c < (one_fill ? 1 : a.channels); ++c) p.fill[c] = static_cast<Acc>(a.fill[c]);
+  return a.nearest != nullptr ? launch_warp_distance_as<T, false>(a, p, backward, stream)
+                              : launch_warp_distance_as<T, true>(a, p, backward, stream);
+}
+
+// Returns the launch's own error. `x` starts on 16 bytes; fills that differ need at most
+// kMaxChannels channels; `scratch` holds warp_distance_scratch(a) numbers in the forward.
+inline cudaError_t launch_warp_distance(const WarpDistanceArgs& a, void* scratch, bool backward,
+                                        cudaStream_t stream) {
+  if (a.batch * a.channels * a.height * a.width == 0) return cudaSuccess;
+  bool one_fill = true;
+  for (int64_t c = 1; c < a.channels; ++c) one_fill = one_fill && a.fill[c] == a.fill[0];
+  if (!one_fill && a.channels > kMaxChannels) return cudaErrorInvalidValue;
+  switch (a.kind) {
+    case ScalarKind::f32:
+      return launch_warp_distance_of<float>(a, one_fill, scratch, backward, stream);
+    case ScalarKind::f64:
+      return launch_warp_distance_of<double>(a, one_fill, scratch, backward, stream);
+    case ScalarKind::f16:
+      return launch_warp_distance_of<Half>(a, one_fill, scratch, backward, stream);
+    case ScalarKind::bf16:
+      return launch_warp_distance_of<BFloat16>(a, one_fill, scratch, backward, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace fctfast::gpu

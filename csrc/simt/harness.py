@@ -1,0 +1,314 @@
+"""Builds the executor and runs the CUDA kernels on it: for the tests and for `mutate.py`.
+
+Run as a program it is the inside of a sanitizer's process, where torch is not imported:
+`python harness.py MODULE CASES.npz RESULTS.npz`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+SOURCE = Path(__file__).resolve().parent
+MODES = ("plain", "address", "thread")
+_RUNTIMES = {"plain": (), "address": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}
+_OPTIONS = {
+    # The preloaded runtimes see Python as well, whose leaks are its own.
+    "ASAN_OPTIONS": "detect_leaks=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=66",
+}
+
+OPS = (
+    "fct_views",
+    "feature_distance",
+    "feature_distance_backward",
+    "warp_distance",
+    "warp_distance_backward",
+)
+
+Case = tuple[str, list[Any]]  # a function of the module, and what it is called with
+
+
+class Unavailable(RuntimeError):
+    """The machine lacks a compiler or a sanitizer's runtime; the text says which."""
+
+
+def _compiler() -> str:
+    found = shutil.which(os.environ.get("CXX", "g++"))
+    if found is None:
+        raise Unavailable("no g++: the executor cannot be built")
+    return found
+
+
+def runtimes(mode: str) -> list[str]:
+    """Paths of the libraries that a process must preload for `mode`; none for "plain"."""
+    paths = []
+    for name in _RUNTIMES[mode]:
+        answer = subprocess.run(
+            [_compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        if not Path(answer).is_absolute():
+            raise Unavailable(f"g++ has no {name}: mode {mode} cannot run")
+        paths.append(answer)
+    return paths
+
+
+def build(mode: str, root: Path, source: Path = SOURCE) -> Path:
+    """Compile the executor with the kernels beside it.
+
+    Args:
+        mode: "plain", "address" or "thread".
+        root: folder of the builds; one that is there is brought up to date.
+        source: the folder `csrc/simt` of the checkout to build.
+
+    Returns:
+        Path of the module.
+
+    Raises:
+        Unavailable: no g++, or not the sanitizer's runtime.
+        RuntimeError: it does not compile; the text holds the compiler's words.
+    """
+    from filelock import FileLock
+
+    runtimes(mode)
+    root.mkdir(parents=True, exist_ok=True)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": tools, "CXX": _compiler()}
+    folder = root / mode
+    with FileLock(root / f"{mode}.lock"):
+        _run(
+            "cmake", f"-S{source}", f"-B{folder}", "-GNinja", f"-DFCTFAST_SIMT_MODE={mode}",
+            f"-DPython_EXECUTABLE={sys.executable}", environment=environment,
+        )  # fmt: skip
+        _run("cmake", "--build", str(folder), environment=environment)
+    (module,) = folder.glob(f"fctfast_simt_{mode}.*.so")
+    return module
+
+
+def _run(*command: str, environment: dict[str, str]) -> None:
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise Unavailable(f"no {command[0]}: pip install 'fctfast[test]'")
+    done = subprocess.run(
+        [program, *command[1:]], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
+
+
+def load(path: Path) -> ModuleType:
+    """Import a built module; one of "address" or "thread" needs its runtime preloaded."""
+    spec = importlib.util.spec_from_file_location(path.name.split(".")[0], path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no module in {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def with_source_line(message: str, module: Path) -> str:
+    """Replace "[code 0x...]" in an error of the plain mode by file and line."""
+    found = re.search(r" \[code (0x[0-9a-f]+)\]", message)
+    tool = shutil.which("addr2line")
+    if found is None or tool is None:
+        return message
+    place = subprocess.run(
+        [tool, "-e", str(module), found[1]], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return message.replace(found[0], f" [{Path(place.split(' ')[0]).name}]")
+
+
+def run_in_mode(
+    mode: str, module: Path, cases: Sequence[Case], scratch: Path, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run cases in a process of their own under a sanitizer; results go to scratch/results.npz."""
+    _save(scratch / "cases.npz", cases)
+    environment = {**os.environ, **_OPTIONS, "LD_PRELOAD": " ".join(runtimes(mode))}
+    return subprocess.run(
+        [sys.executable, __file__, str(module), str(scratch / "cases.npz"),
+         str(scratch / "results.npz")],
+        env=environment, capture_output=True, text=True, check=False, timeout=timeout,
+    )  # fmt: skip
+
+
+def results(scratch: Path) -> list[np.ndarray]:
+    """What the cases of `run_in_mode` returned, in their order."""
+    with np.load(scratch / "results.npz", allow_pickle=False) as stored:
+        return [stored[str(i)] for i in range(len(stored.files))]
+
+
+def _save(path: Path, cases: Sequence[Case]) -> None:
+    arrays: dict[str, np.ndarray] = {}
+    words = []
+    for function, arguments in cases:
+        listed: list[Any] = []
+        for argument in arguments:
+            if isinstance(argument, np.ndarray):
+                listed.append({"array": len(arrays)})
+                arrays[str(len(arrays))] = argument
+            else:
+                listed.append(argument)
+        words.append([function, listed])
+    np.savez(path, words=json.dumps(words), **arrays)
+
+
+def _load(path: Path) -> Iterator[Case]:
+    with np.load(path, allow_pickle=False) as stored:
+        for function, listed in json.loads(str(stored["words"])):
+            yield function, [stored[str(a["array"])] if isinstance(a, dict) else a for a in listed]
+
+
+def main(module: str, cases: str, out: str) -> None:
+    """Run stored cases one after the other and store what they return."""
+    loaded = load(Path(module))
+    made = {}
+    for number, (function, arguments) in enumerate(_load(Path(cases))):
+        print(f"case {number}: {function}", file=sys.stderr, flush=True)
+        made[str(number)] = getattr(loaded, function)(*arguments)
+    np.savez(out, **made)
+
+
+# ---- the ops of fctfast, served by the executor ----------------------------------------------
+
+
+class Ops:
+    """`torch.ops.fctfast` with its GPU kernels run on the executor, as csrc/cuda launches them."""
+
+    def __init__(self, module: ModuleType, path: Path) -> None:
+        """Take a loaded module of the plain mode, and where it lies."""
+        self.module, self.path = module, path
+
+    def _call(self, function: str, *arguments: Any) -> np.ndarray:
+        try:
+            made: np.ndarray = getattr(self.module, function)(*arguments)
+        except self.module.Error as error:
+            raise RuntimeError(with_source_line(str(error), self.path)) from None
+        return made
+
+    def fct_views(
+        self, images: Any, coefficients: Any, mean: Any, std: Any, nhwc: bool, dtype: Any,
+        channels_last: bool, originals: bool,
+    ) -> Any:  # fmt: skip
+        """As the schema of `fctfast::fct_views`."""
+        made = self._call(
+            "fct_views", images.numpy(), coefficients.numpy(), list(mean), list(std), nhwc,
+            _name(dtype), channels_last, originals,
+        )  # fmt: skip
+        batch, *rest = images.shape
+        height, width, channels = rest if nhwc else (*rest[1:], rest[0])
+        rows = (coefficients.shape[0] + originals) * batch
+        if channels_last:
+            return _tensor(made, dtype, (rows, height, width, channels)).permute(0, 3, 1, 2)
+        return _tensor(made, dtype, (rows, channels, height, width))
+
+    def feature_distance(self, features: Any, draws: int, mean: bool) -> Any:
+        """As the schema of `fctfast::feature_distance`."""
+        _, arguments = _features(features, draws, mean)
+        made = self._call("feature_distance", *arguments, None)
+        return _tensor(made, _accumulator(features.dtype), (draws, features.shape[0] // (1 + draws)))
+
+    def feature_distance_backward(self, grad: Any, features: Any, draws: int, mean: bool) -> Any:
+        """As the schema of `fctfast::feature_distance_backward`."""
+        import torch
+
+        dense, arguments = _features(features, draws, mean)
+        made = self._call("feature_distance", *arguments, grad.contiguous().numpy())
+        out = torch.empty_like(dense)
+        if dense.is_contiguous():
+            return out.copy_(_tensor(made, dense.dtype, dense.shape))
+        last = dense.permute(0, 2, 3, 1).shape
+        return out.copy_(_tensor(made, dense.dtype, last).permute(0, 3, 1, 2))
+
+    def warp_distance(self, x: Any, coefficients: Any, fill: Any, mean: bool) -> Any:
+        """As the schema of `fctfast::warp_distance`."""
+        import torch
+
+        shape = (coefficients.shape[0], x.shape[0])
+        if x.numel() == 0:
+            return torch.zeros(shape, dtype=_accumulator(x.dtype))
+        made = self._call("warp_distance", *_warp(x, coefficients, fill, mean), None)
+        return _tensor(made, _accumulator(x.dtype), shape)
+
+    def warp_distance_backward(
+        self, grad: Any, x: Any, coefficients: Any, fill: Any, mean: bool
+    ) -> Any:
+        """As the schema of `fctfast::warp_distance_backward`."""
+        arguments = _warp(x, coefficients, fill, mean)
+        made = self._call("warp_distance", *arguments, grad.contiguous().numpy())
+        return _tensor(made, x.dtype, x.shape)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """While it lasts, the ops' CPU entries are these."""
+        import torch
+
+        library = torch.library.Library("fctfast", "IMPL")
+        try:
+            for name in OPS:
+                library.impl(name, getattr(self, name), "CPU", allow_override=True)
+            yield
+        finally:
+            library._destroy()
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _accumulator(dtype: Any) -> Any:
+    import torch
+
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _array(tensor: Any) -> np.ndarray:
+    import torch
+
+    if tensor.dtype in (torch.bfloat16, torch.float16):
+        return np.asarray(tensor.view(torch.int16).numpy().view(np.uint16))
+    return np.asarray(tensor.numpy())
+
+
+def _tensor(data: np.ndarray, dtype: Any, shape: Sequence[int]) -> Any:
+    import torch
+
+    if data.size == 0:  # numpy gives an empty array no stride that torch could view
+        return torch.empty(tuple(shape), dtype=dtype)
+    return torch.from_numpy(data).view(dtype).reshape(tuple(shape))
+
+
+def _features(features: Any, draws: int, mean: bool) -> tuple[Any, list[Any]]:
+    import torch
+
+    is_map = features.dim() == 4
+    last = is_map and features.is_contiguous(memory_format=torch.channels_last)
+    dense = features if features.is_contiguous() or last else features.contiguous()
+    width = dense.shape[1]
+    pixels = dense.shape[2] * dense.shape[3] if is_map else 1
+    flat = dense if dense.is_contiguous() else dense.permute(0, 2, 3, 1)
+    scale = 1 / width if mean else 1.0
+    kind = _name(dense.dtype)
+    return dense, [_array(flat), draws, width, pixels, dense.is_contiguous(), kind, scale]
+
+
+def _warp(x: Any, coefficients: Any, fill: Any, mean: bool) -> list[Any]:
+    elements = x[0].numel() if x.shape[0] else 1
+    scale = 1 / elements if mean else 1.0
+    return [_array(x.contiguous()), coefficients.numpy(), list(fill), _name(x.dtype), scale]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,14 @@
+// The project's kernels as the executor runs them: the launchers of csrc/kernels/gpu, compiled with
+// a checker's instrumentation. The arguments' pointers lie in simt::Memory.
+#pragma once
+
+#include "../../kernels/args.h"
+
+namespace simt {
+
+void fct_views(const fctfast::FctViewsArgs& args);
+void feature_distance(const fctfast::FeatureDistanceArgs& args, bool backward);
+int64_t warp_distance_scratch(const fctfast::WarpDistanceArgs& args);
+void warp_distance(const fctfast::WarpDistanceArgs& args, void* scratch, bool backward);
+
+}  // namespace simt

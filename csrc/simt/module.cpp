@@ -1,0 +1,229 @@
+// The executor for pytest: takes numpy arrays, copies them to device buffers of exactly their size,
+// launches, and returns what the kernel wrote. 16-bit floats come and go as uint16.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "access.h"
+#include "executor.h"
+#include "kernels/kernels.h"
+#include "memory.h"
+#include "samples.h"
+#include "sanitizers.h"
+
+namespace py = pybind11;
+
+namespace simt {
+namespace {
+
+using fctfast::ScalarKind;
+
+ScalarKind kind_of(const std::string& name) {
+  if (name == "float32") return ScalarKind::f32;
+  if (name == "float64") return ScalarKind::f64;
+  if (name == "float16") return ScalarKind::f16;
+  if (name == "bfloat16") return ScalarKind::bf16;
+  throw py::value_error("expected float32, float64, float16 or bfloat16, got " + name);
+}
+
+size_t size_of(ScalarKind kind) {
+  return kind == ScalarKind::f64 ? 8 : kind == ScalarKind::f32 ? 4 : 2;
+}
+
+size_t accumulator_size(ScalarKind kind) { return kind == ScalarKind::f64 ? 8 : 4; }
+
+// The buffers of one call: freed at its end, whatever happened.
+struct Buffers {
+  Buffers() { Memory::instance().clear(); }
+  ~Buffers() { Memory::instance().clear(); }
+
+  // The bytes from the array's first to its last element; strides keep their meaning.
+  void* input(const char* name, const py::array& array) {
+    py::ssize_t span = array.size() == 0 ? 0 : array.itemsize();
+    for (py::ssize_t d = 0; d < array.ndim() && span > 0; ++d) {
+      if (array.strides(d) < 0) throw py::value_error("negative strides are not expected");
+      span += (array.shape(d) - 1) * array.strides(d);
+    }
+    Region& region =
+        Memory::instance().add(Space::global, name, static_cast<size_t>(span), false);
+    std::memcpy(region.begin, array.data(), region.size);
+    std::fill(region.state.begin(), region.state.end(), kWritten);
+    return region.begin;
+  }
+
+  void* output(const char* name, size_t bytes) {
+    return Memory::instance().add(Space::global, name, bytes, true).begin;
+  }
+
+  // The whole buffer, of which every byte must have been written.
+  static py::array_t<uint8_t> take(const void* p) {
+    const Region* region = Memory::instance().find(p);
+    if (region == nullptr) return py::array_t<uint8_t>(0);
+    for (size_t i = 0; i < region->state.size(); ++i)
+      if (region->state[i] != kWritten)
+        throw Error("the kernel never wrote " + Memory::instance().describe(region->begin + i));
+    py::array_t<uint8_t> out(static_cast<py::ssize_t>(region->size));
+    std::memcpy(out.mutable_data(), region->begin, region->size);
+    return out;
+  }
+};
+
+template <typename Args>
+void set_coefficients(Args& args, Buffers& buffers, const py::array& coefficients) {
+  const void* words = buffers.input("coefficients", coefficients);
+  if (coefficients.itemsize() == 4) {
+    args.nearest = static_cast<const fctfast::NearestCoefficients*>(words);
+  } else {
+    args.bilinear = static_cast<const fctfast::BilinearCoefficients*>(words);
+  }
+  args.draws = coefficients.shape(0);
+}
+
+py::array_t<uint8_t> run_fct_views(const py::array& images, const py::array& coefficients,
+                                   const std::vector<float>& mean, const std::vector<float>& std,
+                                   bool nhwc, const std::string& kind, bool channels_last,
+                                   bool originals) {
+  Buffers buffers;
+  fctfast::FctViewsArgs a{};
+  const int c = nhwc ? 3 : 1, y = nhwc ? 1 : 2, x = nhwc ? 2 : 3;
+  a.images = static_cast<const uint8_t*>(buffers.input("images", images));
+  a.batch = images.shape(0);
+  a.channels = images.shape(c);
+  a.height = images.shape(y);
+  a.width = images.shape(x);
+  a.stride_n = images.strides(0);
+  a.stride_c = images.strides(c);
+  a.stride_y = images.strides(y);
+  a.stride_x = images.strides(x);
+  set_coefficients(a, buffers, coefficients);
+  a.mean = mean.data();
+  a.std = std.data();
+  a.kind = kind_of(kind);
+  a.channels_last = channels_last;
+  a.originals = originals;
+  const int64_t views = (a.draws + (originals ? 1 : 0)) * a.batch;
+  a.out = buffers.output(
+      "out", static_cast<size_t>(views * a.channels * a.height * a.width) * size_of(a.kind));
+  fct_views(a);
+  return Buffers::take(a.out);
+}
+
+// grad: null for the forward.
+py::array_t<uint8_t> run_feature_distance(const py::array& features, int64_t draws, int64_t width,
+                                          int64_t pixels, bool pixels_last,
+                                          const std::string& kind, double scale,
+                                          const py::object& grad) {
+  Buffers buffers;
+  fctfast::FeatureDistanceArgs a{};
+  a.features = buffers.input("features", features);
+  a.draws = draws;
+  a.width = width;
+  a.pixels = pixels;
+  a.batch = features.size() / (width * pixels) / (1 + draws);
+  a.pixels_last = pixels_last;
+  a.kind = kind_of(kind);
+  a.scale = scale;
+  if (grad.is_none()) {
+    a.distance = buffers.output(
+        "distance", static_cast<size_t>(draws * a.batch) * accumulator_size(a.kind));
+    feature_distance(a, false);
+    return Buffers::take(a.distance);
+  }
+  a.grad = buffers.input("grad", grad.cast<py::array>());
+  a.grad_features = buffers.output("grad_features", static_cast<size_t>(features.nbytes()));
+  feature_distance(a, true);
+  return Buffers::take(a.grad_features);
+}
+
+py::array_t<uint8_t> run_warp_distance(const py::array& x, const py::array& coefficients,
+                                       const std::vector<double>& fill, const std::string& kind,
+                                       double scale, const py::object& grad) {
+  Buffers buffers;
+  fctfast::WarpDistanceArgs a{};
+  a.x = buffers.input("x", x);
+  a.batch = x.shape(0);
+  a.channels = x.shape(1);
+  a.height = x.shape(2);
+  a.width = x.shape(3);
+  set_coefficients(a, buffers, coefficients);
+  a.fill = fill.data();
+  a.kind = kind_of(kind);
+  a.scale = scale;
+  if (grad.is_none()) {
+    void* scratch = buffers.output("scratch", static_cast<size_t>(warp_distance_scratch(a)) *
+                                                  accumulator_size(a.kind));
+    a.distance = buffers.output(
+        "distance", static_cast<size_t>(a.draws * a.batch) * accumulator_size(a.kind));
+    warp_distance(a, scratch, false);
+    return Buffers::take(a.distance);
+  }
+  a.grad = buffers.input("grad", grad.cast<py::array>());
+  a.grad_x = buffers.output("grad_x", static_cast<size_t>(x.nbytes()));
+  warp_distance(a, nullptr, true);
+  return Buffers::take(a.grad_x);
+}
+
+template <typename T>
+T choose(const std::string& value, std::initializer_list<std::pair<const char*, T>> choices) {
+  for (const auto& [name, choice] : choices)
+    if (value == name) return choice;
+  throw py::value_error("unknown setting: " + value);
+}
+
+void configure(const std::string& order, uint64_t seed, const std::string& mma,
+               double fast_math_error, size_t static_shared_limit, size_t shared_limit) {
+  Settings& s = settings();
+  s.order = choose<Order>(order, {{"forward", Order::forward},
+                                  {"reverse", Order::reverse},
+                                  {"random", Order::random}});
+  s.seed = seed;
+  s.mma = choose<MmaOrder>(mma, {{"ascending", MmaOrder::ascending},
+                                 {"descending", MmaOrder::descending},
+                                 {"pairwise", MmaOrder::pairwise}});
+  s.fast_math_error = fast_math_error;
+  s.static_shared_limit = static_shared_limit;
+  s.shared_limit = shared_limit;
+}
+
+py::dict take_traffic() {
+  py::dict made;
+  const Traffic t = traffic();
+  made["global_read"] = t.global_read;
+  made["global_written"] = t.global_written;
+  made["shared_read"] = t.shared_read;
+  made["shared_written"] = t.shared_written;
+  made["atomics"] = t.atomics;
+  traffic() = {};
+  return made;
+}
+
+// A kernel of samples.cpp on one input and one output buffer.
+py::array_t<uint8_t> run_sample_kernel(const std::string& name, const py::array& input, size_t out_bytes,
+                               unsigned grid, unsigned block, size_t shared) {
+  Buffers buffers;
+  const void* in = buffers.input("in", input);
+  void* out = buffers.output("out", out_bytes);
+  run_sample(name, in, out, grid, block, shared);
+  return Buffers::take(out);
+}
+
+}  // namespace
+}  // namespace simt
+
+PYBIND11_MODULE(FCTFAST_SIMT_MODULE, m) {
+  using namespace pybind11::literals;
+  py::register_exception<simt::Error>(m, "Error", PyExc_RuntimeError);
+  m.attr("mode") = simt::kPlain ? "plain" : simt::kAddress ? "address" : "thread";
+  m.def("configure", &simt::configure, "order"_a = "forward", "seed"_a = 0,
+        "mma"_a = "ascending", "fast_math_error"_a = 0.0, "static_shared_limit"_a = 48 << 10,
+        "shared_limit"_a = 227 << 10);
+  m.def("take_traffic", &simt::take_traffic);
+  m.def("fct_views", &simt::run_fct_views);
+  m.def("feature_distance", &simt::run_feature_distance);
+  m.def("warp_distance", &simt::run_warp_distance);
+  m.def("sample", &simt::run_sample_kernel, "name"_a, "input"_a, "out_bytes"_a, "grid"_a = 1,
+        "block"_a = 32, "shared"_a = 0);
+}
