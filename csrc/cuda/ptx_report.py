@@ -217,7 +217,9 @@ def occupancy(arch: int, threads: int, registers: int, shared: int) -> tuple[int
     if registers:
         of_warp = -(-registers * 32 // 256) * 256
         room = limits.registers // _PARTITIONS // of_warp * _PARTITIONS
-        bounds["registers"] = room // (-(-warps // _PARTITIONS) * _PARTITIONS)
+        # A launch is checked as if its warps filled every partition evenly.
+        checked = -(-warps // _PARTITIONS) * _PARTITIONS * of_warp
+        bounds["registers"] = room // warps if checked <= limits.registers else 0
     unit = 256 if arch < 80 else 128
     of_block = -(-(shared + limits.reserved) // unit) * unit
     if of_block:

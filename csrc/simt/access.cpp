@@ -55,15 +55,14 @@ void check(const void* p, size_t size, bool write, bool must_align, const void* 
     return;  // the thread's own stack, constants, arguments
   }
   Region* region = memory.find(p);
-  if (region == nullptr || address + size > reinterpret_cast<uintptr_t>(region->begin) + region->size)
+  if (region == nullptr ||
+      address + size > reinterpret_cast<uintptr_t>(region->begin) + region->size)
     refuse(does, size, "out of bounds",
            region == nullptr ? p : static_cast<const char*>(p) + size - 1, code);
   if (must_align && address % size != 0) refuse(does, size, "misaligned", p, code);
-  uint8_t* state =
-      region->state.data() + (address - reinterpret_cast<uintptr_t>(region->begin));
+  uint8_t* state = region->state.data() + (address - reinterpret_cast<uintptr_t>(region->begin));
   for (size_t i = 0; i < size; ++i) {
-    if (state[i] == kInFlight)
-      refuse(does, size, "of a cp.async that was not waited for", p, code);
+    if (state[i] == kInFlight) refuse(does, size, "of a cp.async that was not waited for", p, code);
     if (!write && state[i] == kUnwritten) refuse(does, size, "that nobody has written", p, code);
     if (write) state[i] = kWritten;
   }
@@ -85,36 +84,36 @@ void check(const void* p, size_t size, bool write, bool must_align, const void* 
 // ---- what g++ calls ----------------------------------------------------------------------------
 
 #define FCT_CODE __builtin_return_address(0)
-#define FCT_ACCESS(size)                                                                        \
-  void __tsan_read##size(void* p) { simt::check(p, size, false, true, FCT_CODE); }              \
-  void __tsan_write##size(void* p) { simt::check(p, size, true, true, FCT_CODE); }              \
-  void __tsan_unaligned_read##size(void* p) { simt::check(p, size, false, false, FCT_CODE); }   \
+#define FCT_ACCESS(size)                                                                      \
+  void __tsan_read##size(void* p) { simt::check(p, size, false, true, FCT_CODE); }            \
+  void __tsan_write##size(void* p) { simt::check(p, size, true, true, FCT_CODE); }            \
+  void __tsan_unaligned_read##size(void* p) { simt::check(p, size, false, false, FCT_CODE); } \
   void __tsan_unaligned_write##size(void* p) { simt::check(p, size, true, false, FCT_CODE); }
 
-#define FCT_ATOMIC(bits, type)                                                                   \
-  type __tsan_atomic##bits##_load(const volatile type* p, int order) {                          \
-    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                     \
-    return __atomic_load_n(p, order);                                                           \
-  }                                                                                             \
-  void __tsan_atomic##bits##_store(volatile type* p, type v, int order) {                       \
-    simt::check(const_cast<type*>(p), sizeof(type), true, true, FCT_CODE);                      \
-    __atomic_store_n(p, v, order);                                                              \
-  }                                                                                             \
-  type __tsan_atomic##bits##_exchange(volatile type* p, type v, int order) {                    \
-    ++simt::traffic().atomics;                                                                  \
-    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                     \
-    return __atomic_exchange_n(p, v, order);                                                    \
-  }                                                                                             \
-  type __tsan_atomic##bits##_fetch_add(volatile type* p, type v, int order) {                   \
-    ++simt::traffic().atomics;                                                                  \
-    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                     \
-    return __atomic_fetch_add(p, v, order);                                                     \
-  }                                                                                             \
-  int __tsan_atomic##bits##_compare_exchange_strong(volatile type* p, type* expected, type v,   \
-                                                    int order, int) {                           \
-    ++simt::traffic().atomics;                                                                  \
-    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                     \
-    return __atomic_compare_exchange_n(p, expected, v, false, order, __ATOMIC_RELAXED);         \
+#define FCT_ATOMIC(bits, type)                                                                \
+  type __tsan_atomic##bits##_load(const volatile type* p, int order) {                        \
+    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                   \
+    return __atomic_load_n(p, order);                                                         \
+  }                                                                                           \
+  void __tsan_atomic##bits##_store(volatile type* p, type v, int order) {                     \
+    simt::check(const_cast<type*>(p), sizeof(type), true, true, FCT_CODE);                    \
+    __atomic_store_n(p, v, order);                                                            \
+  }                                                                                           \
+  type __tsan_atomic##bits##_exchange(volatile type* p, type v, int order) {                  \
+    ++simt::traffic().atomics;                                                                \
+    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                   \
+    return __atomic_exchange_n(p, v, order);                                                  \
+  }                                                                                           \
+  type __tsan_atomic##bits##_fetch_add(volatile type* p, type v, int order) {                 \
+    ++simt::traffic().atomics;                                                                \
+    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                   \
+    return __atomic_fetch_add(p, v, order);                                                   \
+  }                                                                                           \
+  int __tsan_atomic##bits##_compare_exchange_strong(volatile type* p, type* expected, type v, \
+                                                    int order, int) {                         \
+    ++simt::traffic().atomics;                                                                \
+    simt::check(const_cast<type*>(p), sizeof(type), false, true, FCT_CODE);                   \
+    return __atomic_compare_exchange_n(p, expected, v, false, order, __ATOMIC_RELAXED);       \
   }
 
 extern "C" {
@@ -122,8 +121,12 @@ void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
-void __tsan_read_range(void* p, unsigned long size) { simt::check(p, size, false, false, FCT_CODE); }
-void __tsan_write_range(void* p, unsigned long size) { simt::check(p, size, true, false, FCT_CODE); }
+void __tsan_read_range(void* p, unsigned long size) {
+  simt::check(p, size, false, false, FCT_CODE);
+}
+void __tsan_write_range(void* p, unsigned long size) {
+  simt::check(p, size, true, false, FCT_CODE);
+}
 void __tsan_read1(void* p) { simt::check(p, 1, false, false, FCT_CODE); }
 void __tsan_write1(void* p) { simt::check(p, 1, true, false, FCT_CODE); }
 FCT_ACCESS(2)

@@ -17,8 +17,8 @@ inline float atomicAdd(float* p, float value) {
     std::memcpy(&old, &seen, sizeof old);
     const float sum = old + value;
     std::memcpy(&wanted, &sum, sizeof wanted);
-  } while (!__atomic_compare_exchange_n(bits, &seen, wanted, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED));
+  } while (
+      !__atomic_compare_exchange_n(bits, &seen, wanted, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   return old;
 }
 
@@ -36,8 +36,8 @@ T atomicCAS(T* p, T compare, T value) {
 template <typename T, typename Better>
 T atomic_pick(T* p, T value, Better better) {
   T seen = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (better(value, seen) && !__atomic_compare_exchange_n(p, &seen, value, false,
-                                                             __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  while (better(value, seen) &&
+         !__atomic_compare_exchange_n(p, &seen, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return seen;
 }

@@ -23,9 +23,9 @@
 #define gridDim (::simt::grid_size())
 
 // One array a declaration and block. The lambda's own static is the declaration's key.
-#define FCT_SHARED(type, name, count)                                                          \
-  static const char name##_key = 0;                                                            \
-  type* const name = reinterpret_cast<type*>(                                                  \
+#define FCT_SHARED(type, name, count)         \
+  static const char name##_key = 0;           \
+  type* const name = reinterpret_cast<type*>( \
       ::simt::static_shared(&name##_key, #name, sizeof(type) * static_cast<size_t>(count)))
 #define FCT_DYNAMIC_SHARED(name) unsigned char* const name = ::simt::dynamic_shared()
 

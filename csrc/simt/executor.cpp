@@ -280,8 +280,8 @@ void fail(const std::string& what) {
 
 void require_alignment(const void* p, size_t bytes) {
   if (reinterpret_cast<uintptr_t>(p) % bytes == 0) return;
-  fail("accesses " + std::to_string(bytes) + " bytes at an address that is no multiple of them: " +
-       Memory::instance().describe(p));
+  fail("accesses " + std::to_string(bytes) +
+       " bytes at an address that is no multiple of them: " + Memory::instance().describe(p));
 }
 
 void sync_threads(Site site) {

@@ -23,10 +23,10 @@ class Fiber {
   void (*body_)(Fiber&);
   void* stack_;
   ucontext_t own_{}, scheduler_{};
-  void* fake_stack_ = nullptr;        // AddressSanitizer's, while the fiber is suspended
+  void* fake_stack_ = nullptr;  // AddressSanitizer's, while the fiber is suspended
   const void* scheduler_stack_ = nullptr;
   size_t scheduler_stack_size_ = 0;
-  void* identity_ = nullptr;          // ThreadSanitizer's
+  void* identity_ = nullptr;  // ThreadSanitizer's
   void* scheduler_identity_ = nullptr;
 };
 

@@ -41,8 +41,8 @@ class Memory {
   bool is_inside(const void* p) const {
     return p >= static_cast<void*>(begin_) && p < static_cast<void*>(begin_ + kCapacity);
   }
-  Region* find(const void* p);           // the region that holds p, or null
-  std::string describe(const void* p);   // "24 bytes behind shared memory `partial` (128 bytes)"
+  Region* find(const void* p);          // the region that holds p, or null
+  std::string describe(const void* p);  // "24 bytes behind shared memory `partial` (128 bytes)"
   const std::vector<Region>& regions() const { return regions_; }
 
   static constexpr uint8_t kPoison = 0xFF;

@@ -47,8 +47,7 @@ struct Buffers {
       if (array.strides(d) < 0) throw py::value_error("negative strides are not expected");
       span += (array.shape(d) - 1) * array.strides(d);
     }
-    Region& region =
-        Memory::instance().add(Space::global, name, static_cast<size_t>(span), false);
+    Region& region = Memory::instance().add(Space::global, name, static_cast<size_t>(span), false);
     std::memcpy(region.begin, array.data(), region.size);
     std::fill(region.state.begin(), region.state.end(), kWritten);
     return region.begin;
@@ -113,9 +112,8 @@ py::array_t<uint8_t> run_fct_views(const py::array& images, const py::array& coe
 
 // grad: null for the forward.
 py::array_t<uint8_t> run_feature_distance(const py::array& features, int64_t draws, int64_t width,
-                                          int64_t pixels, bool pixels_last,
-                                          const std::string& kind, double scale,
-                                          const py::object& grad) {
+                                          int64_t pixels, bool pixels_last, const std::string& kind,
+                                          double scale, const py::object& grad) {
   Buffers buffers;
   fctfast::FeatureDistanceArgs a{};
   a.features = buffers.input("features", features);
@@ -127,8 +125,8 @@ py::array_t<uint8_t> run_feature_distance(const py::array& features, int64_t dra
   a.kind = kind_of(kind);
   a.scale = scale;
   if (grad.is_none()) {
-    a.distance = buffers.output(
-        "distance", static_cast<size_t>(draws * a.batch) * accumulator_size(a.kind));
+    a.distance =
+        buffers.output("distance", static_cast<size_t>(draws * a.batch) * accumulator_size(a.kind));
     feature_distance(a, false);
     return Buffers::take(a.distance);
   }
@@ -152,17 +150,20 @@ py::array_t<uint8_t> run_warp_distance(const py::array& x, const py::array& coef
   a.fill = fill.data();
   a.kind = kind_of(kind);
   a.scale = scale;
+  const py::array_t<double> wide(a.channels, fill.data());
+  const void* fills = a.kind == ScalarKind::f64 ? buffers.input("fills", wide)
+                                                : buffers.input("fills", py::array_t<float>(wide));
   if (grad.is_none()) {
-    void* scratch = buffers.output("scratch", static_cast<size_t>(warp_distance_scratch(a)) *
-                                                  accumulator_size(a.kind));
-    a.distance = buffers.output(
-        "distance", static_cast<size_t>(a.draws * a.batch) * accumulator_size(a.kind));
-    warp_distance(a, scratch, false);
+    void* partial = buffers.output(
+        "partial", static_cast<size_t>(warp_distance_scratch(a)) * accumulator_size(a.kind));
+    a.distance = buffers.output("distance",
+                                static_cast<size_t>(a.draws * a.batch) * accumulator_size(a.kind));
+    warp_distance(a, partial, fills, false);
     return Buffers::take(a.distance);
   }
   a.grad = buffers.input("grad", grad.cast<py::array>());
   a.grad_x = buffers.output("grad_x", static_cast<size_t>(x.nbytes()));
-  warp_distance(a, nullptr, true);
+  warp_distance(a, nullptr, fills, true);
   return Buffers::take(a.grad_x);
 }
 
@@ -176,9 +177,8 @@ T choose(const std::string& value, std::initializer_list<std::pair<const char*, 
 void configure(const std::string& order, uint64_t seed, const std::string& mma,
                double fast_math_error, size_t static_shared_limit, size_t shared_limit) {
   Settings& s = settings();
-  s.order = choose<Order>(order, {{"forward", Order::forward},
-                                  {"reverse", Order::reverse},
-                                  {"random", Order::random}});
+  s.order = choose<Order>(
+      order, {{"forward", Order::forward}, {"reverse", Order::reverse}, {"random", Order::random}});
   s.seed = seed;
   s.mma = choose<MmaOrder>(mma, {{"ascending", MmaOrder::ascending},
                                  {"descending", MmaOrder::descending},
@@ -201,8 +201,9 @@ py::dict take_traffic() {
 }
 
 // A kernel of samples.cpp on one input and one output buffer.
-py::array_t<uint8_t> run_sample_kernel(const std::string& name, const py::array& input, size_t out_bytes,
-                               unsigned grid, unsigned block, size_t shared) {
+py::array_t<uint8_t> run_sample_kernel(const std::string& name, const py::array& input,
+                                       size_t out_bytes, unsigned grid, unsigned block,
+                                       size_t shared) {
   Buffers buffers;
   const void* in = buffers.input("in", input);
   void* out = buffers.output("out", out_bytes);
@@ -217,8 +218,8 @@ PYBIND11_MODULE(FCTFAST_SIMT_MODULE, m) {
   using namespace pybind11::literals;
   py::register_exception<simt::Error>(m, "Error", PyExc_RuntimeError);
   m.attr("mode") = simt::kPlain ? "plain" : simt::kAddress ? "address" : "thread";
-  m.def("configure", &simt::configure, "order"_a = "forward", "seed"_a = 0,
-        "mma"_a = "ascending", "fast_math_error"_a = 0.0, "static_shared_limit"_a = 48 << 10,
+  m.def("configure", &simt::configure, "order"_a = "forward", "seed"_a = 0, "mma"_a = "ascending",
+        "fast_math_error"_a = 0.0, "static_shared_limit"_a = 48 << 10,
         "shared_limit"_a = 227 << 10);
   m.def("take_traffic", &simt::take_traffic);
   m.def("fct_views", &simt::run_fct_views);

@@ -68,7 +68,8 @@ __global__ void shuffles(const int* in, int* out) {
   mine[5] = __any_sync(kAllLanes, value == 7);
   mine[6] = __all_sync(kAllLanes, value >= 0);
   // Two halves of the warp, each with a mask of its own.
-  mine[7] = lane < 16 ? __shfl_xor_sync(0x0000FFFFu, value, 1) : __shfl_xor_sync(0xFFFF0000u, value, 2);
+  mine[7] =
+      lane < 16 ? __shfl_xor_sync(0x0000FFFFu, value, 1) : __shfl_xor_sync(0xFFFF0000u, value, 2);
 }
 
 __global__ void atomics(const int* in, int* out) {
@@ -110,7 +111,9 @@ __device__ void product(const uint16_t* in, float* out) {
   uint32_t a[4], b[2];
   if constexpr (kind == Tile::tf32 || kind == Tile::raw_tf32) {
     const float *left = reinterpret_cast<const float*>(in), *right = left + 16 * 8;
-    const auto word = [](float v) { return kind == Tile::tf32 ? to_tf32(v) : fctfast::float_to_bits(v); };
+    const auto word = [](float v) {
+      return kind == Tile::tf32 ? to_tf32(v) : fctfast::float_to_bits(v);
+    };
     for (int r = 0; r < 4; ++r) a[r] = word(left[(g + 8 * (r & 1)) * 8 + t + 4 * (r >> 1)]);
     for (int r = 0; r < 2; ++r) b[r] = word(right[(t + 4 * r) * 8 + g]);
     mma_tf32(d, a, b);

@@ -40,7 +40,7 @@ struct Thread {
   Collective collective;
   Fiber* fiber = nullptr;
   std::vector<Copy> open_group;
-  std::vector<std::vector<Copy>> groups;  // committed and not yet waited for, oldest first
+  std::vector<std::vector<Copy>> groups;    // committed and not yet waited for, oldest first
   std::map<uint32_t, unsigned> warp_syncs;  // how often it called __syncwarp with each mask
   std::string text() const;
 };
@@ -58,7 +58,7 @@ class Block {
   unsigned char* dynamic = nullptr;
 
   unsigned char* static_array(const void* key, const char* name, size_t bytes);
-  void suspend();                                 // the running thread waits
+  void suspend();                                   // the running thread waits
   [[noreturn]] void fail(const std::string& what);  // on a fiber
   std::string states() const;
   // ThreadSanitizer's objects of this block's barriers. By turns, since a fast thread may reach the

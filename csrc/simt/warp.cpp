@@ -32,8 +32,8 @@ void meet(const char* name, uint32_t mask, Site site, void* payload, Finish fini
   Thread& mine = *block.running;
   const unsigned lane = mine.rank % kWarpSize, first = mine.rank - lane;
   if ((mask >> lane & 1u) == 0)
-    fail("calls " + std::string(name) + " with mask " + hex(mask) + ", which leaves out its own lane " +
-         std::to_string(lane) + " (" + site.text() + ")");
+    fail("calls " + std::string(name) + " with mask " + hex(mask) +
+         ", which leaves out its own lane " + std::to_string(lane) + " (" + site.text() + ")");
   mine.collective = {name, mask, site, payload};
   mine.state = State::in_warp;
   bool complete = true;

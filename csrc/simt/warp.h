@@ -17,7 +17,7 @@ void sync_warp(uint32_t mask, Site site);
 
 struct Exchange {
   uint64_t bits = 0;
-  int source = 0;   // lane whose bits this lane takes
+  int source = 0;  // lane whose bits this lane takes
   uint64_t got = 0;
 };
 void exchange(const char* name, uint32_t mask, Site site, Exchange& mine);

@@ -26,7 +26,7 @@ ptxas info    : Compile time = 25.924 ms
 ptxas info    : Compiling entry function '_Z4bulkPf' for 'sm_80'
 ptxas info    : Function properties for _Z4bulkPf
     16 bytes stack frame, 24 bytes spill stores, 36 bytes spill loads
-ptxas info    : Used 64 registers, used 0 barriers, 16 bytes cumulative stack size, 528 bytes cmem[0]
+ptxas info    : Used 64 registers, used 0 barriers, 16 bytes cumulative stack size
 ptxas info    : Function properties for _Z6calleePf
     8 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 """
@@ -152,7 +152,7 @@ def test_flags_without_architecture_and_files(report: ModuleType) -> None:
         'nvcc -DX=1 -O3 "--generate-code=arch=compute_75,code=[sm_75]" -gencode a -arch=sm_80 '
         "-fmad=false -MD -MT a.o -MF a.d -x cu -c /a.cu -o a.o"
     )
-    assert report.compile_flags(command) == "nvcc -DX=1 -O3 -fmad=false -x cu".split()
+    assert report.compile_flags(command) == ["nvcc", "-DX=1", "-O3", "-fmad=false", "-x", "cu"]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,8 @@ def test_flags_without_architecture_and_files(report: ModuleType) -> None:
         (90, 128, 32, 48 << 10, 4, 16, "shared memory"),
         (120, 1024, 64, 0, 1, 32, "warps, registers"),
         (75, 256, 191, 3072, 1, 8, "registers"),
+        (80, 160, 24, 0, 12, 60, "warps"),  # 5 warps do not fill 4 partitions evenly
+        (90, 1024, 65, 0, 0, 0, "registers"),  # cannot be launched
     ],
 )
 def test_occupancy(

@@ -29,11 +29,12 @@ struct WarpParams {
   Acc* distance;      // [draws][batch]
   const Acc* grad;    // [draws][batch]
   T* grad_x;          // like x
+  const Acc* fills;   // [channels] on the device, or null: `fill`
   Acc fill[kMaxChannels];
   bool one_fill;  // fill[0] holds for every channel
 
   __device__ __forceinline__ Acc fill_of(int64_t channel) const {
-    return fill[one_fill ? 0 : channel];
+    return fills != nullptr ? load(fills + channel) : fill[one_fill ? 0 : channel];
   }
 };
 
@@ -287,8 +288,23 @@ cudaError_t launch_warp_distance_as(const WarpDistanceArgs& a, WarpParams<T> p, 
                 kThreads, 0, stream, p);
 }
 
+// How the fills reach the kernel: as its arguments while they are few or all alike.
+enum class Fills { one, few, many };
+
+inline Fills fills_of(const WarpDistanceArgs& a) {
+  bool one = true;
+  for (int64_t c = 1; c < a.channels; ++c) one = one && a.fill[c] == a.fill[0];
+  return one ? Fills::one : a.channels <= kMaxChannels ? Fills::few : Fills::many;
+}
+
+// What the launch needs on the device beside its arguments, of the accumulator's type.
+struct WarpScratch {
+  void* partial;      // warp_distance_scratch(a) numbers; forward
+  const void* fills;  // [channels] where fills_of(a) is `many`
+};
+
 template <typename T>
-cudaError_t launch_warp_distance_of(const WarpDistanceArgs& a, bool one_fill, void* scratch,
+cudaError_t launch_warp_distance_of(const WarpDistanceArgs& a, const WarpScratch& scratch,
                                     bool backward, cudaStream_t stream) {
   using Acc = Accumulator<T>;
   const WarpPlan plan = warp_plan(a, warp_vector(a));
@@ -304,33 +320,28 @@ cudaError_t launch_warp_distance_of(const WarpDistanceArgs& a, bool one_fill, vo
   p.parts = plan.parts;
   p.pixel_threads = plan.pixel_threads;
   p.scale = static_cast<Acc>(backward ? 2.0 * a.scale : a.scale);
-  p.partial = static_cast<Acc*>(scratch);
+  p.partial = static_cast<Acc*>(scratch.partial);
   p.distance = static_cast<Acc*>(a.distance);
   p.grad = static_cast<const Acc*>(a.grad);
   p.grad_x = static_cast<T*>(a.grad_x);
-  p.one_fill = one_fill;
-  for (int64_t c = 0; c < (one_fill ? 1 : a.channels); ++c) p.fill[c] = static_cast<Acc>(a.fill[c]);
+  const Fills fills = fills_of(a);
+  p.one_fill = fills == Fills::one;
+  p.fills = fills == Fills::many ? static_cast<const Acc*>(scratch.fills) : nullptr;
+  for (int64_t c = 0; c < a.channels && c < kMaxChannels; ++c)
+    p.fill[c] = static_cast<Acc>(a.fill[c]);
   return a.nearest != nullptr ? launch_warp_distance_as<T, false>(a, p, backward, stream)
                               : launch_warp_distance_as<T, true>(a, p, backward, stream);
 }
 
-// Returns the launch's own error. `x` starts on 16 bytes; fills that differ need at most
-// kMaxChannels channels; `scratch` holds warp_distance_scratch(a) numbers in the forward.
-inline cudaError_t launch_warp_distance(const WarpDistanceArgs& a, void* scratch, bool backward,
-                                        cudaStream_t stream) {
+// Returns the launch's own error. `x` starts on 16 bytes.
+inline cudaError_t launch_warp_distance(const WarpDistanceArgs& a, const WarpScratch& scratch,
+                                        bool backward, cudaStream_t stream) {
   if (a.batch * a.channels * a.height * a.width == 0) return cudaSuccess;
-  bool one_fill = true;
-  for (int64_t c = 1; c < a.channels; ++c) one_fill = one_fill && a.fill[c] == a.fill[0];
-  if (!one_fill && a.channels > kMaxChannels) return cudaErrorInvalidValue;
   switch (a.kind) {
-    case ScalarKind::f32:
-      return launch_warp_distance_of<float>(a, one_fill, scratch, backward, stream);
-    case ScalarKind::f64:
-      return launch_warp_distance_of<double>(a, one_fill, scratch, backward, stream);
-    case ScalarKind::f16:
-      return launch_warp_distance_of<Half>(a, one_fill, scratch, backward, stream);
-    case ScalarKind::bf16:
-      return launch_warp_distance_of<BFloat16>(a, one_fill, scratch, backward, stream);
+    case ScalarKind::f32: return launch_warp_distance_of<float>(a, scratch, backward, stream);
+    case ScalarKind::f64: return launch_warp_distance_of<double>(a, scratch, backward, stream);
+    case ScalarKind::f16: return launch_warp_distance_of<Half>(a, scratch, backward, stream);
+    case ScalarKind::bf16: return launch_warp_distance_of<BFloat16>(a, scratch, backward, stream);
   }
   return cudaErrorInvalidValue;
 }

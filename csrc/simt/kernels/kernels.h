@@ -9,6 +9,8 @@ namespace simt {
 void fct_views(const fctfast::FctViewsArgs& args);
 void feature_distance(const fctfast::FeatureDistanceArgs& args, bool backward);
 int64_t warp_distance_scratch(const fctfast::WarpDistanceArgs& args);
-void warp_distance(const fctfast::WarpDistanceArgs& args, void* scratch, bool backward);
+// partial: that many numbers; fills: every channel's, both of the accumulator's type.
+void warp_distance(const fctfast::WarpDistanceArgs& args, void* partial, const void* fills,
+                   bool backward);
 
 }  // namespace simt

@@ -6,7 +6,8 @@ int64_t simt::warp_distance_scratch(const fctfast::WarpDistanceArgs& args) {
   return fctfast::gpu::warp_distance_scratch(args);
 }
 
-void simt::warp_distance(const fctfast::WarpDistanceArgs& args, void* scratch, bool backward) {
-  if (fctfast::gpu::launch_warp_distance(args, scratch, backward, nullptr) != cudaSuccess)
+void simt::warp_distance(const fctfast::WarpDistanceArgs& args, void* partial, const void* fills,
+                         bool backward) {
+  if (fctfast::gpu::launch_warp_distance(args, {partial, fills}, backward, nullptr) != cudaSuccess)
     throw Error("warp_distance: the launch was refused");
 }
