@@ -98,8 +98,8 @@ def check_memory(kernels: Iterable[Kernel]) -> list[str]:
         if r.spill_stores or r.spill_loads:
             wrong.append(
                 f"{k}: expected no spills, got {r.spill_stores} bytes stored and {r.spill_loads} "
-                f"loaded at {r.registers} registers: keep fewer values alive (also over calls, as "
-                "of a division's slow path), or allow more registers by __launch_bounds__"
+                f"loaded at {r.registers} registers: keep fewer values alive, or write "
+                "__launch_bounds__(threads, 1): without the 1 ptxas may spill for occupancy"
             )
         elif r.stack:
             wrong.append(

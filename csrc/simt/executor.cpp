@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <sstream>
 
+#include "access.h"
 #include "sanitizers.h"
 #include "threads.h"
 
@@ -91,12 +93,18 @@ std::string Thread::text() const {
 
 Block* Block::current = nullptr;
 
+Fibers& Fibers::instance() {
+  static auto* const made = new Fibers;  // never destroyed: sanitizers may be gone before it
+  return *made;
+}
+
 Block::Block(Dim3 grid_size, Dim3 block_size, size_t shared_bytes,
              const std::function<void()>& body)
     : grid(grid_size),
       size(block_size),
       body_(body),
       shared_bytes_(shared_bytes),
+      fibers_(Fibers::instance()),
       random_(settings().seed) {
   threads.resize(size.x * size.y * size.z);
   order_.resize(threads.size());
@@ -128,7 +136,7 @@ void Block::worker(Fiber& fiber) {
     mine.fiber = nullptr;
     {
       const Unseen unseen;
-      block.idle_.push_back(&fiber);
+      block.fibers_.idle.push_back(&fiber);
     }
     fiber.suspend();
   }
@@ -139,15 +147,16 @@ Fiber* Block::take_fiber(unsigned rank) {
     // Turned from block to block: were thread 0 always the same fiber, two blocks that write one
     // address through their first threads would look like one thread that writes it twice.
     const size_t count = threads.size() + 1;
-    while (fibers_.size() < count) fibers_.push_back(std::make_unique<Fiber>(&Block::worker));
-    return fibers_[(rank + blocks_run_) % count].get();
+    auto& all = fibers_.all;
+    while (all.size() < count) all.push_back(std::make_unique<Fiber>(&Block::worker));
+    return all[(rank + blocks_run_) % count].get();
   }
-  if (idle_.empty()) {
-    fibers_.push_back(std::make_unique<Fiber>(&Block::worker));
-    return fibers_.back().get();
+  if (fibers_.idle.empty()) {
+    fibers_.all.push_back(std::make_unique<Fiber>(&Block::worker));
+    return fibers_.all.back().get();
   }
-  Fiber* fiber = idle_.back();
-  idle_.pop_back();
+  Fiber* fiber = fibers_.idle.back();
+  fibers_.idle.pop_back();
   return fiber;
 }
 
@@ -165,7 +174,8 @@ void Block::fail(const std::string& what) {
   std::ostringstream text;
   text << "thread (" << t.x << ", " << t.y << ", " << t.z << ") of block (" << index.x << ", "
        << index.y << ", " << index.z << ") " << what;
-  error_ = text.str();
+  if (kPlain) text << call_stack();
+  error_ = text.str() + states();
   suspend();  // for good: the scheduler ends the launch
   __builtin_unreachable();
 }
@@ -215,7 +225,7 @@ void Block::schedule() {
       if (t.state != State::ready) continue;
       progress = true;
       resume(t);
-      if (!error_.empty()) throw Error(error_ + states());
+      if (!error_.empty()) throw Error(error_);
       exited += t.state == State::exited;
     }
     if (!progress) release_barrier();
@@ -284,6 +294,15 @@ void require_alignment(const void* p, size_t bytes) {
        " bytes at an address that is no multiple of them: " + Memory::instance().describe(p));
 }
 
+void require_shared(const char* name, const void* p, size_t bytes) {
+  require_alignment(p, bytes);
+  Region* region = Memory::instance().find(p);
+  if (region == nullptr || region->space != Space::shared ||
+      !region->holds(static_cast<const unsigned char*>(p) + bytes - 1))
+    fail("calls " + std::string(name) + " on " + Memory::instance().describe(p) +
+         ", where shared memory is expected");
+}
+
 void sync_threads(Site site) {
   Block& block = *Block::current;
   Thread& mine = *block.running;
@@ -295,17 +314,43 @@ void sync_threads(Site site) {
   leave(object);
 }
 
+// The blocks in the setting's order; at random in steps that share no divisor with their number.
+class BlockOrder {
+ public:
+  explicit BlockOrder(uint64_t count) : count_(count) {
+    if (settings().order == Order::reverse) at_ = step_ = count - 1;
+    if (settings().order != Order::random) return;
+    std::mt19937_64 random(settings().seed);
+    at_ = random() % count;
+    do step_ = random() % count;
+    while (std::gcd(step_, count) != 1);
+  }
+  uint64_t next() {
+    const uint64_t now = at_;
+    at_ = (at_ + step_) % count_;
+    return now;
+  }
+
+ private:
+  uint64_t count_, at_ = 0, step_ = 1;
+};
+
 void run(const char*, Dim3 grid, Dim3 block, size_t shared_bytes,
          const std::function<void()>& body) {
   if (Block::current != nullptr) throw Error("launch: a kernel cannot launch a kernel here");
   check_launch(grid, block, shared_bytes);
-  arrive(&launch_started);
   try {
     Block runner(grid, block, shared_bytes, body);
-    for (unsigned z = 0; z < grid.z; ++z)
-      for (unsigned y = 0; y < grid.y; ++y)
-        for (unsigned x = 0; x < grid.x; ++x) runner.run(Dim3(x, y, z));
+    arrive(&launch_started);  // after what the threads will read of it was written
+    const uint64_t layer = uint64_t{grid.x} * grid.y, count = layer * grid.z;
+    BlockOrder order(count);
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t b = order.next();
+      runner.run(Dim3(static_cast<unsigned>(b % grid.x), static_cast<unsigned>(b % layer / grid.x),
+                      static_cast<unsigned>(b / layer)));
+    }
   } catch (...) {
+    Fibers::instance() = {};  // some of them stand in the middle of a kernel
     Memory::instance().remove_shared();
     throw;
   }

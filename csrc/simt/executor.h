@@ -30,6 +30,7 @@ struct Settings {
   uint64_t seed = 0;
   MmaOrder mma = MmaOrder::ascending;
   double fast_math_error = 0;             // -1 .. 1: share of the documented bound, for every call
+  int64_t max_blocks = INT64_MAX;         // of a launch: lower, and kernels must walk in strides
   size_t static_shared_limit = 48 << 10;  // bytes, every architecture's
   size_t shared_limit = 227 << 10;        // bytes with the opt-in; sm_90's (sm_75: 64, sm_86: 99)
 };
@@ -55,6 +56,7 @@ unsigned lane_index();
 // Ends the launch with an Error that says which thread failed; never returns.
 [[noreturn]] void fail(const std::string& what);
 void require_alignment(const void* p, size_t bytes);
+void require_shared(const char* name, const void* p, size_t bytes);  // aligned as well
 
 void sync_threads(Site site);
 unsigned char* dynamic_shared();

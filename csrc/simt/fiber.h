@@ -1,7 +1,9 @@
 // A stack of its own for each thread of a block, switched by hand on one thread of the machine.
 #pragma once
 
+#if !defined(__x86_64__)
 #include <ucontext.h>
+#endif
 
 #include <cstddef>
 
@@ -18,11 +20,18 @@ class Fiber {
   void suspend();  // called on the fiber; comes back at the next resume
 
  private:
-  static void enter(unsigned high, unsigned low);
+  static void enter();
+  void switch_to_own();
+  void switch_to_scheduler();
 
   void (*body_)(Fiber&);
-  void* stack_;
+  char* stack_;
+#if defined(__x86_64__)
+  void* own_ = nullptr;  // stack pointers
+  void* scheduler_ = nullptr;
+#else
   ucontext_t own_{}, scheduler_{};
+#endif
   void* fake_stack_ = nullptr;  // AddressSanitizer's, while the fiber is suspended
   const void* scheduler_stack_ = nullptr;
   size_t scheduler_stack_size_ = 0;

@@ -5,7 +5,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <variant>
 
 #include "access.h"
 #include "executor.h"
@@ -175,7 +177,8 @@ T choose(const std::string& value, std::initializer_list<std::pair<const char*, 
 }
 
 void configure(const std::string& order, uint64_t seed, const std::string& mma,
-               double fast_math_error, size_t static_shared_limit, size_t shared_limit) {
+               double fast_math_error, int64_t max_blocks, size_t static_shared_limit,
+               size_t shared_limit) {
   Settings& s = settings();
   s.order = choose<Order>(
       order, {{"forward", Order::forward}, {"reverse", Order::reverse}, {"random", Order::random}});
@@ -184,6 +187,7 @@ void configure(const std::string& order, uint64_t seed, const std::string& mma,
                                  {"descending", MmaOrder::descending},
                                  {"pairwise", MmaOrder::pairwise}});
   s.fast_math_error = fast_math_error;
+  s.max_blocks = max_blocks;
   s.static_shared_limit = static_shared_limit;
   s.shared_limit = shared_limit;
 }
@@ -200,14 +204,22 @@ py::dict take_traffic() {
   return made;
 }
 
-// A kernel of samples.cpp on one input and one output buffer.
+using Extent = std::variant<unsigned, std::array<unsigned, 3>>;
+
+Dim3 dim3(const Extent& extent) {
+  if (const auto* x = std::get_if<unsigned>(&extent)) return Dim3(*x);
+  const auto& [x, y, z] = std::get<1>(extent);
+  return Dim3(x, y, z);
+}
+
+// A kernel of samples.cpp on one input and one output buffer; a grid or block is x or (x, y, z).
 py::array_t<uint8_t> run_sample_kernel(const std::string& name, const py::array& input,
-                                       size_t out_bytes, unsigned grid, unsigned block,
+                                       size_t out_bytes, const Extent& grid, const Extent& block,
                                        size_t shared) {
   Buffers buffers;
   const void* in = buffers.input("in", input);
   void* out = buffers.output("out", out_bytes);
-  run_sample(name, in, out, grid, block, shared);
+  run_sample(name, in, out, dim3(grid), dim3(block), shared);
   return Buffers::take(out);
 }
 
@@ -219,12 +231,12 @@ PYBIND11_MODULE(FCTFAST_SIMT_MODULE, m) {
   py::register_exception<simt::Error>(m, "Error", PyExc_RuntimeError);
   m.attr("mode") = simt::kPlain ? "plain" : simt::kAddress ? "address" : "thread";
   m.def("configure", &simt::configure, "order"_a = "forward", "seed"_a = 0, "mma"_a = "ascending",
-        "fast_math_error"_a = 0.0, "static_shared_limit"_a = 48 << 10,
+        "fast_math_error"_a = 0.0, "max_blocks"_a = INT64_MAX, "static_shared_limit"_a = 48 << 10,
         "shared_limit"_a = 227 << 10);
   m.def("take_traffic", &simt::take_traffic);
   m.def("fct_views", &simt::run_fct_views);
   m.def("feature_distance", &simt::run_feature_distance);
   m.def("warp_distance", &simt::run_warp_distance);
-  m.def("sample", &simt::run_sample_kernel, "name"_a, "input"_a, "out_bytes"_a, "grid"_a = 1,
-        "block"_a = 32, "shared"_a = 0);
+  m.def("sample", &simt::run_sample_kernel, "name"_a, "input"_a, "out_bytes"_a, "grid"_a = 1u,
+        "block"_a = 32u, "shared"_a = 0);
 }

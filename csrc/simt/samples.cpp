@@ -47,6 +47,37 @@ __global__ void rotate_in_warp(const float* in, float* out) {
   out[global_rank()] = shared[rank()];
 }
 
+// The same through global memory: out is [2, threads].
+template <bool Barrier>
+__device__ void rotate_by_global(const float* in, float* out) {
+  out[rank()] = in[rank()];
+  if (Barrier) __syncthreads();
+  out[blockDim.x + rank()] = out[(rank() + 1) % blockDim.x];
+}
+__global__ void rotate_in_global(const float* in, float* out) { rotate_by_global<true>(in, out); }
+
+// Where each thread is: out [threads, 6] in the order of the launch.
+__global__ void coordinates(const int*, int* out) {
+  const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+  const unsigned thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+  int* mine = out + 6 * (block * blockDim.x * blockDim.y * blockDim.z + thread);
+  const unsigned words[6] = {blockIdx.x,  blockIdx.y,  blockIdx.z,
+                             threadIdx.x, threadIdx.y, threadIdx.z};
+  for (int i = 0; i < 6; ++i) mine[i] = static_cast<int>(words[i]);
+}
+
+// When each thread of a block had its turn, before a barrier and after it.
+__global__ void turns(const int*, int* out) {
+  FCT_SHARED(int, counter, 2);
+  if (rank() == 0) counter[0] = counter[1] = 0;
+  __syncthreads();
+  int* mine = out + 2 * global_rank();
+  for (int i = 0; i < 2; ++i) {
+    mine[i] = atomicAdd(counter + i, 1);
+    __syncthreads();
+  }
+}
+
 // Sums by teams of one warp and of the whole block.
 __global__ void sums(const float* in, float* out) {
   float value[2] = {in[global_rank()], 2 * in[global_rank()]};
@@ -70,6 +101,23 @@ __global__ void shuffles(const int* in, int* out) {
   // Two halves of the warp, each with a mask of its own.
   mine[7] =
       lane < 16 ? __shfl_xor_sync(0x0000FFFFu, value, 1) : __shfl_xor_sync(0xFFFF0000u, value, 2);
+}
+
+__global__ void wide_shuffles(const int64_t* in, int64_t* out) {
+  const int64_t value = in[rank()];
+  int64_t* mine = out + 6 * rank();
+  mine[0] = __shfl_sync(kAllLanes, value, 3, 8);
+  mine[1] = __shfl_xor_sync(kAllLanes, value, 12, 8);  // of later groups its own, of earlier theirs
+  const double got = __shfl_down_sync(kAllLanes, static_cast<double>(value), 30);
+  mine[2] = static_cast<int64_t>(got);
+  mine[3] = __shfl_up_sync(kAllLanes, value, 31);
+  // A mask with holes: of the odd lanes alone.
+  mine[4] = mine[5] = -1;
+  if (rank() % 2 != 0) {
+    mine[4] = __shfl_up_sync(0xAAAAAAAAu, value, 2);
+    const bool all = __all_sync(0xAAAAAAAAu, value > 0), any = __any_sync(0xAAAAAAAAu, value > 9);
+    mine[5] = 4 * int64_t{__ballot_sync(0xAAAAAAAAu, value > 0)} + 2 * all + any;
+  }
 }
 
 __global__ void atomics(const int* in, int* out) {
@@ -101,6 +149,37 @@ __global__ void copies(const float* in, float* out) {
   const float* other = shared + 8 * ((rank() + 1) % 32);
   for (int i = 4; i < 8; ++i) out[8 * rank() + i] = other[i];
 }
+
+// Each thread adds up its column of tiles [tiles, 4, 32], which the block copies two deep: a tile
+// is summed while the next one is on its way. Without one of its parts it is broken.
+enum class Part { none, wait, last_wait, barrier_after_wait, barrier_before_refill, commit };
+template <Part missing>
+__device__ void pipeline(const float* in, float* out) {
+  constexpr int kTile = 4 * 32, kTiles = 5;
+  FCT_SHARED(float, tiles, 2 * kTile);
+  const auto start = [&](int tile) {
+    copy_async_16(tiles + tile % 2 * kTile + 4 * rank(), in + tile * kTile + 4 * rank());
+    if (missing != Part::commit) commit_copies();
+  };
+  start(0);
+  float sum = 0;
+  for (int tile = 0; tile < kTiles; ++tile) {
+    if (tile + 1 < kTiles) start(tile + 1);
+    if (missing != Part::wait) {
+      if (tile + 1 < kTiles || missing == Part::last_wait) {
+        wait_for_copies<1>();
+      } else {
+        wait_for_copies<0>();
+      }
+    }
+    if (missing != Part::barrier_after_wait) __syncthreads();
+    for (int row = 0; row < 4; ++row) sum += tiles[tile % 2 * kTile + row * 32 + rank()];
+    if (missing != Part::barrier_before_refill) __syncthreads();
+  }
+  wait_for_copies<0>();
+  out[rank()] = sum;
+}
+__global__ void staged_sums(const float* in, float* out) { pipeline<Part::none>(in, out); }
 
 // One product of tiles: in holds a [16, K] and b [K, 8] row by row, out d [16, 8].
 enum class Tile { f16, bf16, tf32, raw_tf32 };
@@ -139,18 +218,21 @@ __global__ void product_raw_tf32(const uint16_t* in, float* out) {
   product<Tile::raw_tf32>(in, out);
 }
 
-// Four 8 x 8 matrices, turned: out [4, 8, 8].
-__global__ void turn_matrices(const uint16_t* in, uint16_t* out) {
+// Four 8 x 8 matrices: out [4, 8, 8], as they are or turned.
+template <bool Turned>
+__device__ void matrices(const uint16_t* in, uint16_t* out) {
   FCT_SHARED(uint16_t, shared, 4 * 64);
   for (int i = rank(); i < 4 * 64; i += 32) shared[i] = in[i];
   __syncthreads();
   uint32_t got[4];
-  load_matrices<true>(got, shared + 8 * rank());
+  load_matrices<Turned>(got, shared + 8 * rank());
   for (int m = 0; m < 4; ++m)
     for (int i = 0; i < 2; ++i)
       out[64 * m + 8 * (rank() / 4) + 2 * (rank() % 4) + i] =
           static_cast<uint16_t>(got[m] >> (16 * i));
 }
+__global__ void keep_matrices(const uint16_t* in, uint16_t* out) { matrices<false>(in, out); }
+__global__ void turn_matrices(const uint16_t* in, uint16_t* out) { matrices<true>(in, out); }
 
 __global__ void fast_math(const float* in, float* out) {
   const float x = in[rank()];
@@ -185,6 +267,10 @@ __global__ void missing_second_barrier(const float* in, float* out) {
   out[global_rank()] = value;
 }
 
+__global__ void missing_barrier_in_global(const float* in, float* out) {
+  rotate_by_global<false>(in, out);
+}
+
 __global__ void missing_syncwarp(const float* in, float* out) {
   FCT_SHARED(float, shared, 1024);
   shared[rank()] = in[global_rank()];
@@ -200,6 +286,12 @@ __global__ void global_race(const float* in, float* out) {
 // Every block's first thread writes the same element.
 __global__ void race_between_blocks(const float* in, float* out) {
   if (rank() == 0) out[0] = in[blockIdx.x];
+}
+
+// Right only if the blocks run one after the other.
+__global__ void reads_the_block_before(const float* in, float* out) {
+  out[global_rank()] = in[global_rank()];
+  if (blockIdx.x > 0) out[global_rank()] = out[global_rank() - static_cast<int>(blockDim.x)];
 }
 
 __global__ void mask_without_itself(const float* in, float* out) {
@@ -218,6 +310,31 @@ __global__ void lanes_disagree(const float* in, float* out) {
 
 __global__ void reads_outside_mask(const float* in, float* out) {
   out[rank()] = rank() < 16 ? __shfl_sync(0x0000FFFFu, in[rank()], 20) : 0.0f;
+}
+
+__global__ void votes_disagree(const int* in, int* out) {
+  out[rank()] =
+      rank() < 8 ? __any_sync(kAllLanes, in[rank()] > 0) : __all_sync(kAllLanes, in[rank()] > 0);
+}
+
+__global__ void masks_disagree(const int* in, int* out) {
+  __syncwarp(rank() < 8 ? 0x0000FFFFu : kAllLanes);
+  out[rank()] = in[rank()];
+}
+
+__global__ void syncwarp_without_itself(const int* in, int* out) {
+  __syncwarp(0x7FFFFFFFu);
+  out[rank()] = in[rank()];
+}
+
+__global__ void mask_of_an_exited_lane(const int* in, int* out) {
+  out[rank()] = in[rank()];
+  if (rank() == 31) return;
+  __syncwarp();
+}
+
+__global__ void width_of_24(const int* in, int* out) {
+  out[rank()] = __shfl_down_sync(kAllLanes, in[rank()], 1, 24);
 }
 
 // A tile of 32 with its loop one step too long.
@@ -262,6 +379,43 @@ __global__ void uninitialised_shared(const float* in, float* out) {
   out[rank()] = shared[rank() + 1];
 }
 
+// Only the first block writes what all blocks read.
+__global__ void reads_what_another_block_wrote(const float* in, float* out) {
+  FCT_DYNAMIC_SHARED(bytes);
+  FCT_SHARED(float, array, 32);
+  float* dynamic = reinterpret_cast<float*>(bytes);
+  if (blockIdx.x == 0) array[rank()] = dynamic[rank()] = in[rank()];
+  __syncthreads();
+  out[2 * global_rank()] = array[rank()];
+  out[2 * global_rank() + 1] = dynamic[rank()];
+}
+
+__global__ void reads_its_output(const float* in, float* out) { out[rank()] += in[rank()]; }
+
+__global__ void null_pointer(const float* in, float* out) {
+  const float* none = rank() < 0 ? in : nullptr;
+  out[rank()] = none[rank()];
+}
+
+__global__ void atomic_out_of_bounds(const int* in, int* out) {
+  out[rank()] = in[rank()];
+  atomicAdd(out + blockDim.x, 1);
+}
+
+__global__ void atomic_on_its_input(const int* in, int* out) {
+  out[rank()] = atomicMax(const_cast<int*>(in), 3);
+}
+
+__global__ void atomic_on_nothing(const int* in, int* out) { atomicAdd(out + rank(), in[rank()]); }
+
+__global__ void overflows(const int* in, int* out) { out[rank()] = in[rank()] * 3; }
+
+__global__ void local_array_out_of_bounds(const int* in, int* out) {
+  int mine[4] = {1, 2, 3, 4};
+  mine[in[rank()]] = 5;
+  out[rank()] = mine[rank() % 4];
+}
+
 __global__ void leaves_a_hole(const float* in, float* out) {
   if (rank() != 5) out[rank()] = in[rank()];
 }
@@ -280,6 +434,57 @@ __global__ void never_waits(const float* in, float* out) {
   copy_async_16(shared + 4 * rank(), in + 4 * rank());
   commit_copies();
   out[rank()] = 0;
+}
+
+__global__ void pipeline_without_wait(const float* in, float* out) {
+  pipeline<Part::wait>(in, out);
+}
+__global__ void pipeline_without_last_wait(const float* in, float* out) {
+  pipeline<Part::last_wait>(in, out);
+}
+__global__ void pipeline_without_barrier(const float* in, float* out) {
+  pipeline<Part::barrier_after_wait>(in, out);
+}
+__global__ void pipeline_without_barrier_before_refill(const float* in, float* out) {
+  pipeline<Part::barrier_before_refill>(in, out);
+}
+__global__ void pipeline_without_commit(const float* in, float* out) {
+  pipeline<Part::commit>(in, out);
+}
+
+// One copy of 16 bytes, `from` and `to` floats away from where it should be.
+__device__ inline void copy_off_by(const float* in, float* out, int from, int to) {
+  FCT_SHARED(float, shared, 128);
+  copy_async_16(shared + 4 * rank() + to, in + 4 * rank() + from);
+  commit_copies();
+  wait_for_copies<0>();
+  out[rank()] = 0;
+}
+__global__ void copy_from_misaligned(const float* in, float* out) { copy_off_by(in, out, 1, 0); }
+__global__ void copy_to_misaligned(const float* in, float* out) { copy_off_by(in, out, 0, 2); }
+__global__ void copy_from_out_of_bounds(const float* in, float* out) { copy_off_by(in, out, 4, 0); }
+__global__ void copy_to_out_of_bounds(const float* in, float* out) { copy_off_by(in, out, 0, 4); }
+
+__global__ void copy_to_global(const float* in, float* out) {
+  copy_async_16(out + 4 * rank(), in + 4 * rank());
+  commit_copies();
+  wait_for_copies<0>();
+}
+
+template <typename Row>
+__device__ void load_matrices_at(const uint16_t* in, uint16_t* out, const Row& row) {
+  FCT_SHARED(uint16_t, shared, 5 * 64);
+  for (int i = rank(); i < 5 * 64; i += 32) shared[i] = in[i % 256];
+  __syncthreads();
+  uint32_t got[4];
+  load_matrices<false>(got, row(shared));
+  out[rank()] = static_cast<uint16_t>(got[0]);
+}
+__global__ void matrices_misaligned(const uint16_t* in, uint16_t* out) {
+  load_matrices_at(in, out, [](const uint16_t* shared) { return shared + 8 * rank() + 4; });
+}
+__global__ void matrices_from_global(const uint16_t* in, uint16_t* out) {
+  load_matrices_at(in, out, [&](const uint16_t*) { return in + 8 * rank(); });
 }
 
 __global__ void divergent_barrier(const float* in, float* out) {
@@ -317,13 +522,12 @@ __global__ void too_much_static_shared(const float* in, float* out) {
 struct Launch {
   const void* in;
   void* out;
-  unsigned grid, block;
+  simt::Dim3 grid, block;
   size_t shared;
 
   template <typename In, typename Out>
   void operator()(void (*kernel)(const In*, Out*)) const {
-    simt::launch(kernel, simt::Dim3(grid), simt::Dim3(block), shared, static_cast<const In*>(in),
-                 static_cast<Out*>(out));
+    simt::launch(kernel, grid, block, shared, static_cast<const In*>(in), static_cast<Out*>(out));
   }
 };
 
@@ -332,25 +536,38 @@ const std::map<std::string, void (*)(const Launch&)> kSamples = {
     SAMPLE(rotate),
     SAMPLE(rotate_twice),
     SAMPLE(rotate_in_warp),
+    SAMPLE(rotate_in_global),
+    SAMPLE(coordinates),
+    SAMPLE(turns),
     SAMPLE(sums),
     SAMPLE(shuffles),
+    SAMPLE(wide_shuffles),
     SAMPLE(atomics),
     SAMPLE(copies),
+    SAMPLE(staged_sums),
     SAMPLE(product_f16),
     SAMPLE(product_bf16),
     SAMPLE(product_tf32),
     SAMPLE(product_raw_tf32),
+    SAMPLE(keep_matrices),
     SAMPLE(turn_matrices),
     SAMPLE(fast_math),
     SAMPLE(missing_barrier),
     SAMPLE(missing_second_barrier),
+    SAMPLE(missing_barrier_in_global),
     SAMPLE(missing_syncwarp),
     SAMPLE(global_race),
     SAMPLE(race_between_blocks),
+    SAMPLE(reads_the_block_before),
     SAMPLE(mask_without_itself),
     SAMPLE(mask_of_half),
     SAMPLE(lanes_disagree),
     SAMPLE(reads_outside_mask),
+    SAMPLE(votes_disagree),
+    SAMPLE(masks_disagree),
+    SAMPLE(syncwarp_without_itself),
+    SAMPLE(mask_of_an_exited_lane),
+    SAMPLE(width_of_24),
     SAMPLE(tile_off_by_one),
     SAMPLE(shared_write_out_of_bounds),
     SAMPLE(global_read_out_of_bounds),
@@ -358,9 +575,29 @@ const std::map<std::string, void (*)(const Launch&)> kSamples = {
     SAMPLE(writes_its_input),
     SAMPLE(misaligned),
     SAMPLE(uninitialised_shared),
+    SAMPLE(reads_what_another_block_wrote),
+    SAMPLE(reads_its_output),
+    SAMPLE(null_pointer),
+    SAMPLE(atomic_out_of_bounds),
+    SAMPLE(atomic_on_its_input),
+    SAMPLE(atomic_on_nothing),
+    SAMPLE(overflows),
+    SAMPLE(local_array_out_of_bounds),
     SAMPLE(leaves_a_hole),
     SAMPLE(missing_wait),
     SAMPLE(never_waits),
+    SAMPLE(pipeline_without_wait),
+    SAMPLE(pipeline_without_last_wait),
+    SAMPLE(pipeline_without_barrier),
+    SAMPLE(pipeline_without_barrier_before_refill),
+    SAMPLE(pipeline_without_commit),
+    SAMPLE(copy_from_misaligned),
+    SAMPLE(copy_to_misaligned),
+    SAMPLE(copy_from_out_of_bounds),
+    SAMPLE(copy_to_out_of_bounds),
+    SAMPLE(copy_to_global),
+    SAMPLE(matrices_misaligned),
+    SAMPLE(matrices_from_global),
     SAMPLE(divergent_barrier),
     SAMPLE(exit_before_barrier),
     SAMPLE(barrier_against_warp),
@@ -371,8 +608,8 @@ const std::map<std::string, void (*)(const Launch&)> kSamples = {
 }  // namespace
 }  // namespace samples
 
-void simt::run_sample(const std::string& name, const void* in, void* out, unsigned grid,
-                      unsigned block, size_t shared) {
+void simt::run_sample(const std::string& name, const void* in, void* out, Dim3 grid, Dim3 block,
+                      size_t shared) {
   const auto found = samples::kSamples.find(name);
   if (found == samples::kSamples.end()) throw Error("no sample kernel is called " + name);
   found->second({in, out, grid, block, shared});

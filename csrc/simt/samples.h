@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <string>
 
+#include "executor.h"
+
 namespace simt {
 
-void run_sample(const std::string& name, const void* in, void* out, unsigned grid, unsigned block,
+void run_sample(const std::string& name, const void* in, void* out, Dim3 grid, Dim3 block,
                 size_t shared);
 
 }  // namespace simt

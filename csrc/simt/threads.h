@@ -45,6 +45,13 @@ struct Thread {
   std::string text() const;
 };
 
+// Fibers that wait for a thread to run. They outlive launches: a stack costs more than a block.
+struct Fibers {
+  std::vector<std::unique_ptr<Fiber>> all;
+  std::vector<Fiber*> idle;
+  static Fibers& instance();
+};
+
 class Block {
  public:
   Block(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& body);
@@ -77,8 +84,7 @@ class Block {
   const std::function<void()>& body_;
   size_t shared_bytes_;
   size_t shared_used_ = 0, static_used_ = 0;
-  std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::vector<Fiber*> idle_;
+  Fibers& fibers_;
   std::vector<unsigned> order_;
   std::mt19937_64 random_;
   unsigned blocks_run_ = 0;

@@ -85,7 +85,13 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // units is reached; past kMaxBlocks a block's own start would cost more than its next unit.
 constexpr int64_t kMaxBlocks = int64_t{1} << 20;
 inline unsigned grid_for(int64_t wanted) {
-  return static_cast<unsigned>(wanted < kMaxBlocks ? wanted : kMaxBlocks);
+#if defined(__CUDACC__)
+  const int64_t most = kMaxBlocks;
+#else
+  const int64_t most =
+      simt::settings().max_blocks < kMaxBlocks ? simt::settings().max_blocks : kMaxBlocks;
+#endif
+  return static_cast<unsigned>(wanted < most ? wanted : most);
 }
 
 // Starts `kernel` on `stream`; returns the launch's own error, which the caller reports.

@@ -1,0 +1,136 @@
+"""The GPU kernels' own source on the executor: orders, grids, sanitizers.
+
+That they compute the right thing is shown by the op tests (`python_tests/ops`, marked `simt`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fctfast.ops import sample_rotate_affine
+
+pytestmark = pytest.mark.simt
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+Case = tuple[str, list[Any]]
+
+
+def bits_of(kind: str, *shape: int, seed: int = 0) -> np.ndarray:
+    """Random numbers as the executor takes them: 16-bit floats as uint16."""
+    made = torch.Generator().manual_seed(seed)
+    values = torch.randn(*shape, generator=made, dtype=torch.float64).to(getattr(torch, kind))
+    return values.view(torch.int16).numpy().view(np.uint16) if "16" in kind else values.numpy()
+
+
+def words(batch: int, size: tuple[int, int], draws: int, bilinear: bool) -> np.ndarray:
+    params = sample_rotate_affine(torch.arange(batch), 3, range(draws), 180.0, (0.2, 0.2), size)
+    made = torch.ops.fctfast.affine_coefficients(params, *size, bilinear)
+    return np.asarray(made.numpy())
+
+
+def fct_views(kind: str, ragged: bool) -> Iterator[Case]:
+    rng = np.random.default_rng(0)
+    batch, height, width, channels = (2, 7, 9, 5) if ragged else (2, 16, 16, 3)
+    images = rng.integers(0, 256, (batch, height, width, channels), dtype=np.uint8)
+    mean, std = [0.4] * channels, [0.2 + 0.01 * c for c in range(channels)]
+    for bilinear in (False, True):
+        coefficients = words(batch, (height, width), 2, bilinear)
+        for last in (False, True):
+            options = [mean, std, True, kind, last, True]
+            yield "fct_views", [images, coefficients, *options]
+
+
+def feature_distance(kind: str, ragged: bool) -> Iterator[Case]:
+    # Short samples are a warp's, those of more than 4,096 values a block's; five draws are more
+    # than a tile of four.
+    width, pixels = (11, 15) if ragged else (264, 16)
+    rows = bits_of(kind, 2 * (1 + 5), width * pixels)
+    grad = bits_of("float64" if kind == "float64" else "float32", 5, 2, seed=1)
+    for pixels_last in (False, True):
+        for upstream in (None, grad):
+            yield "feature_distance", [rows, 5, width, pixels, pixels_last, kind, 0.5, upstream]
+
+
+def warp_distance(kind: str, ragged: bool) -> Iterator[Case]:
+    # Seventeen fills are more than travel as arguments; 37 x 61 pixels are several blocks' parts.
+    batch, channels, height, width = (1, 17, 37, 61) if ragged else (2, 3, 16, 16)
+    x = bits_of(kind, batch, channels, height, width)
+    grad = bits_of("float64" if kind == "float64" else "float32", 2, batch, seed=1)
+    fill = [0.1 * c for c in range(channels)]
+    for bilinear in (False, True):
+        coefficients = words(batch, (height, width), 2, bilinear)
+        for upstream in (None, grad):
+            yield "warp_distance", [x, coefficients, fill, kind, 0.5, upstream]
+
+
+OPS = {"fct_views": fct_views, "feature_distance": feature_distance, "warp_distance": warp_distance}
+
+
+def cases(op: str, kinds: tuple[str, ...] = FLOATS) -> list[Case]:
+    """An aligned and a ragged shape for each dtype of an op, every layout and interpolation."""
+    supported = [kind for kind in kinds if op != "fct_views" or kind != "float64"]
+    return [c for kind in supported for ragged in (False, True) for c in OPS[op](kind, ragged)]
+
+
+@pytest.fixture
+def module(simt_ops: Any) -> Iterator[ModuleType]:
+    yield simt_ops.module
+    simt_ops.module.configure()
+
+
+def run(module: ModuleType, listed: list[Case]) -> list[bytes]:
+    return [getattr(module, name)(*arguments).tobytes() for name, arguments in listed]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_same_bits_in_every_order_of_threads(op: str, module: ModuleType) -> None:
+    listed = cases(op)
+    expected = run(module, listed)
+    for order, seed in (("reverse", 0), ("random", 1), ("random", 2)):
+        module.configure(order=order, seed=seed)
+        assert run(module, listed) == expected, (order, seed)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_same_bits_from_a_grid_too_small_for_the_work(op: str, module: ModuleType) -> None:
+    listed = cases(op, ("float32", "float16"))
+    expected = run(module, listed)
+    for blocks in (1, 3):
+        module.configure(max_blocks=blocks)
+        assert run(module, listed) == expected, f"{blocks} blocks"
+
+
+def test_more_than_65535_blocks(module: ModuleType) -> None:
+    images = np.arange(70_000, dtype=np.uint32).astype(np.uint8).reshape(-1, 1, 1, 1)
+    none = np.zeros((0, 70_000, 8), np.int32)
+    views = module.fct_views(images, none, [0.0], [1 / 255], True, "float32", False, True)
+    assert np.array_equal(np.rint(views.view(np.float32)).astype(np.uint8), images.ravel())
+
+
+def test_no_atomics_anywhere(module: ModuleType) -> None:
+    module.take_traffic()
+    for op in OPS:
+        run(module, cases(op, ("float32",)))
+    traffic = module.take_traffic()
+    assert traffic["atomics"] == 0
+    assert traffic["global_written"] > 0
+
+
+@pytest.mark.parametrize("mode", ["address", "thread"])
+@pytest.mark.parametrize("op", OPS)
+def test_clean_under_the_sanitizers_and_the_same_bits(
+    op: str, mode: str, simt: ModuleType, simt_build: Callable[[str], Path], module: ModuleType,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    listed = cases(op)
+    done = simt.run_in_mode(mode, simt_build(mode), listed, tmp_path)
+    assert done.returncode == 0, done.stderr[-4000:]
+    got = [result.tobytes() for result in simt.results(tmp_path)]
+    assert got == run(module, listed)
