@@ -18,6 +18,7 @@
 namespace fctfast::gpu {
 
 constexpr int kThreads = 256;
+constexpr int kBlocksOnUnit = 2;  // at least; without a word on it ptxas spills to fit in more
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 constexpr int kMaxChannels = 16;  // per-channel numbers travel as kernel arguments
@@ -30,6 +31,9 @@ struct alignas(sizeof(T) * N) Vec {
 
 template <typename T>
 constexpr int kFullVec = 16 / static_cast<int>(sizeof(T));
+// Where each element gathers four taps, more than four at once only cost registers.
+template <typename T, bool Bilinear>
+constexpr int kGatherVec = Bilinear && sizeof(T) == 2 ? 4 : kFullVec<T>;
 
 #if defined(__CUDACC__)
 template <int Bytes>

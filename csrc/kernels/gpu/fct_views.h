@@ -150,7 +150,8 @@ __device__ __forceinline__ void write_planes(const ViewsParams& p, const Source&
 }
 
 template <typename T, int V, bool Bilinear, bool ChannelsLast>
-__global__ void __launch_bounds__(kThreads) fct_views_kernel(const ViewsParams p, T* out) {
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    fct_views_kernel(const ViewsParams p, T* out) {
   using Source = View<T, Bilinear>;
   using Entry = typename Source::Entry;
   FCT_DYNAMIC_SHARED(bytes);
@@ -198,7 +199,7 @@ cudaError_t launch_fct_views_as(ViewsParams p, int64_t views, void* out, cudaStr
 template <typename T, bool Bilinear, bool ChannelsLast>
 cudaError_t launch_fct_views_of(const ViewsParams& p, int64_t views, void* out,
                                 cudaStream_t stream) {
-  constexpr int kFull = kFullVec<T>;
+  constexpr int kFull = kGatherVec<T, Bilinear>;
   const int64_t row = static_cast<int64_t>(p.width) * (ChannelsLast ? p.channels : 1);
   return row % kFull == 0
              ? launch_fct_views_as<T, kFull, Bilinear, ChannelsLast>(p, views, out, stream)

@@ -66,7 +66,8 @@ struct Pool {
 };
 
 template <typename T, int V, bool PixelsLast>
-__global__ void __launch_bounds__(kThreads) feature_distance_kernel(const FeatureParams<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    feature_distance_kernel(const FeatureParams<T> p) {
   using Acc = Accumulator<T>;
   using Pooled = Pool<T, V, PixelsLast>;
   const int team_threads = p.team_warps * kWarp, teams = kThreads / team_threads;
@@ -126,7 +127,7 @@ __device__ __forceinline__ void spread(const FeatureParams<T>& p, int64_t row, i
 }
 
 template <typename T, int V, bool PixelsLast>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     feature_distance_backward_kernel(const FeatureParams<T> p) {
   using Acc = Accumulator<T>;
   using Pooled = Pool<T, V, PixelsLast>;

@@ -67,7 +67,7 @@ __device__ __forceinline__ void load_matrices(uint32_t (&out)[4], const void* ro
                  : "memory");
   }
 #elif !defined(__CUDACC__)
-  simt::require_alignment(row, 16);
+  simt::require_shared("ldmatrix", row, 16);
   uint32_t mine[4];
   for (int i = 0; i < 4; ++i) mine[i] = static_cast<const uint32_t*>(row)[i];
   simt::load_matrices(out, mine, Transposed, {__FILE__, __LINE__});

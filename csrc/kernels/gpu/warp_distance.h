@@ -122,7 +122,8 @@ __device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, 
 }
 
 template <typename T, int V, bool Bilinear>
-__global__ void __launch_bounds__(kThreads) warp_distance_kernel(const WarpParams<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    warp_distance_kernel(const WarpParams<T> p) {
   const int64_t units = p.draws * p.batch * p.parts;
   for (int64_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
     Accumulator<T> sum[1] = {part_distance<T, V, Bilinear>(p, unit / p.parts, unit % p.parts)};
@@ -137,7 +138,8 @@ __global__ void __launch_bounds__(kThreads) warp_distance_kernel(const WarpParam
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) warp_distance_finish_kernel(const WarpParams<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    warp_distance_finish_kernel(const WarpParams<T> p) {
   const int64_t items = p.draws * p.batch, step = static_cast<int64_t>(gridDim.x) * kThreads;
   for (int64_t item = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; item < items;
        item += step) {
@@ -191,7 +193,9 @@ __device__ __forceinline__ void pixel_gradient(const WarpParams<T>& p, int64_t s
     const Acc g = p.grad[item] * p.scale;
     Taker<T, Bilinear> from;
     from.locate(p, item, x, y);
-    for (int c = 0; c < count; ++c) {
+#pragma unroll
+    for (int c = 0; c < kChannelTile; ++c) {
+      if (c >= count) break;
       const T* plane = planes + c * plane_size;
       total[c] +=
           g * (widen(load(plane + pixel)) - from.value(p, plane, p.fill_of(first_channel + c)));
@@ -212,7 +216,9 @@ __device__ __forceinline__ void pixel_gradient(const WarpParams<T>& p, int64_t s
         const Acc share = taker.share(p, x, y);
         if (share == Acc{0}) continue;
         const int64_t at = static_cast<int64_t>(ty) * p.width + tx;
-        for (int c = 0; c < count; ++c) {
+#pragma unroll
+        for (int c = 0; c < kChannelTile; ++c) {
+          if (c >= count) break;
           const T* plane = planes + c * plane_size;
           total[c] -=
               share *
@@ -220,12 +226,14 @@ __device__ __forceinline__ void pixel_gradient(const WarpParams<T>& p, int64_t s
         }
       }
   }
-  for (int c = 0; c < count; ++c)
-    store_streaming(p.grad_x + offset + c * plane_size + pixel, narrow<T>(total[c]));
+#pragma unroll
+  for (int c = 0; c < kChannelTile; ++c)
+    if (c < count) store_streaming(p.grad_x + offset + c * plane_size + pixel, narrow<T>(total[c]));
 }
 
 template <typename T, bool Bilinear>
-__global__ void __launch_bounds__(kThreads) warp_distance_backward_kernel(const WarpParams<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    warp_distance_backward_kernel(const WarpParams<T> p) {
   const int64_t plane_size = static_cast<int64_t>(p.height) * p.width;
   const int64_t tiles = ceil_div(p.channels, kChannelTile), units = p.batch * tiles * plane_size;
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
@@ -260,7 +268,8 @@ inline WarpPlan warp_plan(const WarpDistanceArgs& a, int vector) {
 }
 
 inline int warp_vector(const WarpDistanceArgs& a) {
-  const int full = a.kind == ScalarKind::f64 ? 2 : a.kind == ScalarKind::f32 ? 4 : 8;
+  const int half = a.nearest != nullptr ? kGatherVec<Half, false> : kGatherVec<Half, true>;
+  const int full = a.kind == ScalarKind::f64 ? 2 : a.kind == ScalarKind::f32 ? 4 : half;
   return a.height * a.width % full == 0 ? full : 1;
 }
 
@@ -282,7 +291,8 @@ cudaError_t launch_warp_distance_as(const WarpDistanceArgs& a, WarpParams<T> p, 
   const cudaError_t error =
       warp_vector(a) == 1
           ? launch(warp_distance_kernel<T, 1, Bilinear>, grid, kThreads, 0, stream, p)
-          : launch(warp_distance_kernel<T, kFullVec<T>, Bilinear>, grid, kThreads, 0, stream, p);
+          : launch(warp_distance_kernel<T, kGatherVec<T, Bilinear>, Bilinear>, grid, kThreads, 0,
+                   stream, p);
   if (error != cudaSuccess || p.parts == 1) return error;
   return launch(warp_distance_finish_kernel<T>, grid_for(ceil_div(a.draws * a.batch, kThreads)),
                 kThreads, 0, stream, p);
