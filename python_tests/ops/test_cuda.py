@@ -1,0 +1,147 @@
+"""What only a device can show; everything else the ops' own tests run there as well (`-m cuda`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from fctfast.ops import (
+    fct_views,
+    feature_distance,
+    library_status,
+    sample_rotate_affine,
+    warp_distance,
+)
+
+pytestmark = pytest.mark.cuda
+if not torch.cuda.is_available():
+    pytest.skip("no GPU: captured graphs, streams and large grids", allow_module_level=True)
+
+RAW = torch.ops.fctfast
+MEAN, STD = [0.5] * 3, [0.25] * 3
+
+
+def words(batch: int, side: int, bilinear: bool = False) -> Tensor:
+    params = sample_rotate_affine(torch.arange(batch), 0, range(2), 180.0, (0.2, 0.2), (side, side))
+    return RAW.affine_coefficients(params, side, side, bilinear).cuda()
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).cuda()
+
+
+def images(batch: int, side: int) -> Tensor:
+    made = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8, generator=made).cuda()
+
+
+# Each takes tensors that a captured graph reads again at its replay.
+CALLS: dict[str, tuple[Callable[..., Tensor], Callable[[], list[Tensor]]]] = {
+    "fct_views": (
+        lambda i, k: RAW.fct_views(i, k, MEAN, STD, True, torch.float16, True, True),
+        lambda: [images(16, 32), words(16, 32)],
+    ),
+    "fct_views bilinear": (
+        lambda i, k: RAW.fct_views(i, k, MEAN, STD, True, torch.float32, False, True),
+        lambda: [images(16, 32), words(16, 32, bilinear=True)],
+    ),
+    "feature_distance": (
+        lambda f: RAW.feature_distance(f, 2, False),
+        lambda: [random(48, 512, 4, 4)],
+    ),
+    "feature_distance_backward": (
+        lambda g, f: RAW.feature_distance_backward(g, f, 2, False),
+        lambda: [random(2, 16), random(48, 512)],
+    ),
+    "warp_distance": (
+        lambda x, k: RAW.warp_distance(x, k, [0.0, 0.1, 0.2], False),
+        lambda: [random(16, 3, 64, 64), words(16, 64)],
+    ),
+    "warp_distance_backward": (
+        lambda g, x, k: RAW.warp_distance_backward(g, x, k, [0.0], True),
+        lambda: [random(2, 16), random(16, 1, 32, 32), words(16, 32)],
+    ),
+}
+
+
+def test_the_kernels_are_the_compiled_ones() -> None:
+    status = library_status()
+    assert status.cuda_loaded, status.cuda_reason
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_captured_graph_gives_the_bits_of_a_call(name: str) -> None:
+    call, make = CALLS[name]
+    arguments = make()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        call(*arguments)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = call(*arguments)
+    fresh = [a.flip(0).clone() for a in make()]
+    for argument, value in zip(arguments, fresh, strict=True):
+        argument.copy_(value)
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(captured, call(*fresh))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_runs_on_the_current_stream_without_waiting(name: str) -> None:
+    call, make = CALLS[name]
+    arguments = make()
+    expected = call(*arguments)
+    poisoned = [torch.zeros_like(a) for a in arguments]
+    torch.cuda.synchronize()
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        torch.cuda._sleep(200_000_000)  # about a tenth of a second
+        for target, value in zip(poisoned, arguments, strict=True):
+            target.copy_(value)
+        got = call(*poisoned)  # on another stream it would read zeros
+        assert not side.query(), "the call waited for the stream"
+    side.synchronize()
+    assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_same_bits_in_20_runs(name: str) -> None:
+    call, make = CALLS[name]
+    arguments = make()
+    first = call(*arguments)
+    assert all(torch.equal(call(*arguments), first) for _ in range(20))
+
+
+def test_more_blocks_than_65535() -> None:
+    tiny = torch.arange(70_000, dtype=torch.int32).to(torch.uint8).reshape(-1, 1, 1, 1)
+    views = fct_views(tiny.cuda(), torch.zeros(0, 70_000, 3), 0.0, 1 / 255)
+    assert torch.equal(views.cpu().round().to(torch.uint8), tiny)
+    rows = random(2 * 600_000, 3)
+    assert torch.equal(feature_distance(rows).cpu() > 0, torch.ones(600_000, dtype=torch.bool))
+
+
+def test_a_slice_that_starts_between_16_bytes() -> None:
+    flat = random(1 + 4 * 8 * 16 * 16)
+    odd = flat[1:].reshape(4, 8, 16, 16)
+    assert odd.data_ptr() % 16
+    assert torch.equal(feature_distance(odd), feature_distance(odd.clone()))
+    params = torch.tensor([[30.0, 1.0, 2.0]] * 4)
+    assert torch.equal(warp_distance(odd, params), warp_distance(odd.clone(), params))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU only")
+def test_the_device_of_the_tensors_and_not_the_current_one() -> None:
+    features = random(6, 40)
+    other = feature_distance(features.to("cuda:1"), 2)
+    assert other.device == torch.device("cuda:1")
+    assert torch.equal(other.cpu(), feature_distance(features, 2).cpu())
+    with pytest.raises(RuntimeError, match="coefficients on the input's device"):
+        RAW.fct_views(
+            images(2, 8).to("cuda:1"), words(2, 8), MEAN, STD, True, torch.float32, False, True
+        )
