@@ -3,7 +3,7 @@
 One op has one name in every folder: `fctfast/ops/NAME.py` (checks, fake kernel, autograd),
 `fctfast/ops/reference/NAME.py` (the same in plain torch), `csrc/ops/NAME.cpp` (schema,
 allocation), `csrc/kernels/` (the kernels), `csrc/cuda/NAME.cu`, `python_tests/ops/test_NAME.py`.
-CUDA tensors of an op without a CUDA kernel are served by `plain.py`.
+Where the CUDA library is not loaded, CUDA tensors are served by `plain.py`.
 """
 
 from __future__ import annotations
