@@ -12,6 +12,7 @@ Tensor feature_distance(const Tensor& features, int64_t draws, bool mean) {
   FeatureDistanceArgs args = feature_distance_args(dense, draws, mean);
   Tensor out = torch::stable::new_empty(features, {draws, args.batch},
                                         accumulator_type(features.scalar_type()));
+  if (dense.numel() == 0) return torch::stable::zero_(out);
   args.distance = out.mutable_data_ptr();
   check_launch(gpu::launch_feature_distance(args, false, current_stream(features)),
                "feature_distance");

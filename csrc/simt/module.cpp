@@ -9,6 +9,7 @@
 #include <cstring>
 #include <variant>
 
+#include "../kernels/divider.h"
 #include "access.h"
 #include "executor.h"
 #include "kernels/kernels.h"
@@ -234,6 +235,8 @@ PYBIND11_MODULE(FCTFAST_SIMT_MODULE, m) {
         "fast_math_error"_a = 0.0, "max_blocks"_a = INT64_MAX, "static_shared_limit"_a = 48 << 10,
         "shared_limit"_a = 227 << 10);
   m.def("take_traffic", &simt::take_traffic);
+  m.def("divide",
+        [](int64_t n, int64_t divisor) { return fctfast::make_divider(divisor).quotient(n); });
   m.def("fct_views", &simt::run_fct_views);
   m.def("feature_distance", &simt::run_feature_distance);
   m.def("warp_distance", &simt::run_warp_distance);

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,20 @@ def test_same_bits_from_a_grid_too_small_for_the_work(op: str, module: ModuleTyp
     for blocks in (1, 3):
         module.configure(max_blocks=blocks)
         assert run(module, listed) == expected, f"{blocks} blocks"
+
+
+@hypothesis.given(n=st.integers(0, 2**63 - 1), divisor=st.integers(1, 2**62 - 1))
+@hypothesis.example(n=2**63 - 1, divisor=1)
+@hypothesis.example(n=2**63 - 1, divisor=2**61)
+@hypothesis.example(n=2**62 - 2, divisor=2**62 - 1)
+@hypothesis.settings(
+    max_examples=3000,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_a_divider_divides_exactly(n: int, divisor: int, module: ModuleType) -> None:
+    for near in {n, n - n % divisor, max(n - n % divisor - 1, 0)}:
+        assert module.divide(near, divisor) == near // divisor
 
 
 def test_more_than_65535_blocks(module: ModuleType) -> None:

@@ -8,6 +8,7 @@
 
 #include "../args.h"
 #include "../bilinear.h"
+#include "../divider.h"
 #include "device.h"
 
 namespace fctfast::gpu {
@@ -17,10 +18,10 @@ struct ViewsParams {
   const NearestCoefficients* nearest;
   const BilinearCoefficients* bilinear;
   int64_t batch, stride_n, stride_c, stride_y, stride_x;
-  int64_t pieces_per_view, pieces;  // of kThreads vectors each
+  int64_t pieces;  // of kThreads vectors each: a sample's views one after the other
+  Divider pieces_per_view, views_per_sample, band_vectors;
   int32_t channels, height, width;
-  int32_t row_vectors;              // vectors in a row
-  int32_t tile_vectors, tile_rows;  // what a warp covers; row_vectors and 1: rows one by one
+  int32_t row_vectors, tile_rows, tile_shift;  // a warp covers tile_rows x 2^tile_shift vectors
   float mean[kMaxChannels], std[kMaxChannels];
   bool originals;
 };
@@ -32,14 +33,13 @@ struct Place {
 };
 
 __device__ __forceinline__ Place place_of(const ViewsParams& p, int64_t number) {
-  const int64_t band_size = static_cast<int64_t>(p.row_vectors) * p.tile_rows;
-  const int64_t band = number / band_size;
-  const uint32_t rest = static_cast<uint32_t>(number - band * band_size);
-  const uint32_t tile_size = static_cast<uint32_t>(p.tile_vectors * p.tile_rows);
-  const uint32_t tile = rest / tile_size, in_tile = rest % tile_size;
-  const uint32_t row = in_tile / static_cast<uint32_t>(p.tile_vectors);
-  return {static_cast<int32_t>(tile * p.tile_vectors + in_tile % p.tile_vectors),
-          static_cast<int32_t>(band * p.tile_rows + row)};
+  const Divided in_band = divide(number, p.band_vectors);
+  const int32_t band = static_cast<int32_t>(in_band.quotient);
+  const int32_t rest = static_cast<int32_t>(in_band.rest);
+  if (p.tile_rows == 1) return {rest, band};
+  const int32_t tile = rest / kWarp, in_tile = rest % kWarp;
+  const int32_t row = in_tile >> p.tile_shift;
+  return {(tile << p.tile_shift) + in_tile - (row << p.tile_shift), band * p.tile_rows + row};
 }
 
 // One view of one image: where a pixel of it comes from, and what it becomes.
@@ -164,14 +164,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
 
   const int64_t view_size = static_cast<int64_t>(p.channels) * p.height * p.width;
   for (int64_t piece = blockIdx.x; piece < p.pieces; piece += gridDim.x) {
-    const int64_t view = piece / p.pieces_per_view;
-    const Place place =
-        place_of(p, (piece - view * p.pieces_per_view) * kThreads + static_cast<int>(threadIdx.x));
+    const Divided in_view = divide(piece, p.pieces_per_view);
+    const Place place = place_of(p, in_view.rest * kThreads + static_cast<int>(threadIdx.x));
     if (place.y >= p.height) continue;
-    const int64_t draw = view / p.batch - (p.originals ? 1 : 0), sample = view % p.batch;
+    const Divided in_sample = divide(in_view.quotient, p.views_per_sample);
+    const int64_t sample = in_sample.quotient, draw = in_sample.rest - (p.originals ? 1 : 0);
     const Source source(p, p.images + sample * p.stride_n, table,
                         draw < 0 ? -1 : draw * p.batch + sample);
-    T* to = out + view * view_size;
+    T* to = out + (in_sample.rest * p.batch + sample) * view_size;
     if (ChannelsLast) {
       write_interleaved<T, V>(p, source, place, to);
     } else {
@@ -180,20 +180,33 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
   }
 }
 
+// A block's table is worth several pieces, as long as enough blocks remain for every unit.
+inline int64_t views_blocks(int64_t pieces) {
+  constexpr int64_t kPiecesABlock = 8, kEnough = 2048;
+  const int64_t few = ceil_div(pieces, kPiecesABlock);
+  return few > kEnough ? few : pieces < kEnough ? pieces : kEnough;
+}
+
 template <typename T, int V, bool Bilinear, bool ChannelsLast>
 cudaError_t launch_fct_views_as(ViewsParams p, int64_t views, void* out, cudaStream_t stream) {
   const int64_t row = static_cast<int64_t>(p.width) * (ChannelsLast ? p.channels : 1);
   p.row_vectors = static_cast<int32_t>(row / V);
-  // Tiles of 8 x 4 or 4 x 8 vectors where rows divide into them.
-  p.tile_vectors = p.row_vectors % 8 == 0 ? 8 : p.row_vectors % 4 == 0 ? 4 : p.row_vectors;
-  p.tile_rows = p.tile_vectors == p.row_vectors ? 1 : kWarp / p.tile_vectors;
-  const int64_t bands = ceil_div(p.height, p.tile_rows);
-  p.pieces_per_view = ceil_div(bands * p.tile_rows * p.row_vectors, kThreads);
-  p.pieces = p.pieces_per_view * views;
+  // Tiles of 8 x 4 or 4 x 8 vectors where rows divide into them; rows one by one elsewhere, and
+  // where a row is no wider than a tile.
+  p.tile_shift = p.row_vectors % 8 == 0 ? 3 : 2;
+  const int32_t tile_vectors = 1 << p.tile_shift;
+  const bool tiled = p.row_vectors % tile_vectors == 0 && p.row_vectors > tile_vectors;
+  p.tile_rows = tiled ? kWarp / tile_vectors : 1;
+  const int64_t band = static_cast<int64_t>(p.row_vectors) * p.tile_rows;
+  const int64_t pieces_per_view = ceil_div(ceil_div(p.height, p.tile_rows) * band, kThreads);
+  p.band_vectors = make_divider(band);
+  p.pieces_per_view = make_divider(pieces_per_view);
+  p.views_per_sample = make_divider(views / p.batch);
+  p.pieces = pieces_per_view * views;
   const size_t table =
       sizeof(typename View<T, Bilinear>::Entry) * 256 * static_cast<size_t>(p.channels);
-  return launch(fct_views_kernel<T, V, Bilinear, ChannelsLast>, grid_for(p.pieces), kThreads, table,
-                stream, p, static_cast<T*>(out));
+  return launch(fct_views_kernel<T, V, Bilinear, ChannelsLast>, grid_for(views_blocks(p.pieces)),
+                kThreads, table, stream, p, static_cast<T*>(out));
 }
 
 template <typename T, bool Bilinear, bool ChannelsLast>

@@ -60,6 +60,7 @@ struct Pool {
         for (int v = 0; v < V; ++v) sum[v] += widen(got.at[v]);
       }
     }
+    if (p.pixels == 1) return;  // a division costs more than all the rest
 #pragma unroll
     for (int v = 0; v < kChannels; ++v) sum[v] /= static_cast<Acc>(p.pixels);
   }
@@ -166,9 +167,11 @@ cudaError_t launch_feature_distance_as(FeatureParams<T> p, bool backward, cudaSt
     return launch(feature_distance_backward_kernel<T, V, PixelsLast>,
                   grid_for(ceil_div(units, kThreads / p.lanes)), kThreads, 0, stream, p);
   }
-  // A warp for a short sample, a block for a long one; never by the batch, so that a sample's
-  // bits do not depend on its neighbours.
-  p.team_warps = p.width * p.pixels <= 4096 ? 1 : kThreads / kWarp;
+  // About two vectors of each row a thread, so that small batches reach every unit. Never by the
+  // batch itself: a sample's bits must not depend on its neighbours.
+  p.team_warps = 1;
+  while (p.team_warps < kThreads / kWarp && p.width * p.pixels > 2 * V * kWarp * p.team_warps)
+    p.team_warps *= 2;
   const int64_t teams = kThreads / kWarp / p.team_warps;
   const int64_t items = p.batch * ceil_div(p.draws, kDrawTile);
   return launch(feature_distance_kernel<T, V, PixelsLast>, grid_for(ceil_div(items, teams)),

@@ -5,8 +5,11 @@
 // element is written by one thread, without atomics.
 #pragma once
 
+#include <algorithm>
+
 #include "../args.h"
 #include "../bilinear.h"
+#include "../divider.h"
 #include "reduce.h"
 
 namespace fctfast::gpu {
@@ -22,10 +25,12 @@ struct WarpParams {
   const BilinearCoefficients* bilinear;
   int64_t batch, draws, channels;
   int32_t height, width;
-  int64_t parts;      // blocks that share an item
+  // Blocks that share an item: parts of the pixels times parts of the channels.
+  int64_t parts, pixel_parts;
+  Divider by_parts, by_draws, by_plane, by_tiles;
   int pixel_threads;  // threads of a block along pixels (a power of two); the rest: channels
   Acc scale;          // of the distance; in the backward twice that
-  Acc* partial;       // [draws * batch][parts]
+  Acc* partial;       // [batch][draws][parts]
   Acc* distance;      // [draws][batch]
   const Acc* grad;    // [draws][batch]
   T* grad_x;          // like x
@@ -90,16 +95,23 @@ struct Taker<T, true> {
 // V is 1 or fills 16 bytes and divides the plane. Vectors are dealt to the threads of `parts`
 // blocks in turn, channels to the block's rows of threads.
 template <typename T, int V, bool Bilinear>
-__device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, int64_t item,
-                                                        int64_t part) {
+__device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, int64_t sample,
+                                                        int64_t draw, int64_t part) {
   using Acc = Accumulator<T>;
   using Vector = Vec<T, V>;
   const int64_t plane_size = static_cast<int64_t>(p.height) * p.width;
-  const T* image = p.x + item % p.batch * p.channels * plane_size;
-  const int64_t along = part * p.pixel_threads + static_cast<int>(threadIdx.x) % p.pixel_threads;
-  const int64_t first_channel = static_cast<int>(threadIdx.x) / p.pixel_threads;
+  const T* image = p.x + sample * p.channels * plane_size;
+  const int32_t pixel_part = static_cast<int32_t>(part) % static_cast<int32_t>(p.pixel_parts);
+  const int32_t channel_part = static_cast<int32_t>(part) / static_cast<int32_t>(p.pixel_parts);
+  const int pixel_thread = static_cast<int>(threadIdx.x) % p.pixel_threads;
+  const int channel_thread = static_cast<int>(threadIdx.x) / p.pixel_threads;
+  const int channel_threads = kThreads / p.pixel_threads;
+  const int64_t first_channel = int64_t{channel_part} * channel_threads + channel_thread;
+  const int64_t channel_step = p.parts / p.pixel_parts * channel_threads;
+  const int64_t item = draw * p.batch + sample;
   Acc sum = 0;
-  for (int64_t pixel = along * V; pixel < plane_size; pixel += p.parts * p.pixel_threads * V) {
+  for (int64_t pixel = (int64_t{pixel_part} * p.pixel_threads + pixel_thread) * V;
+       pixel < plane_size; pixel += p.pixel_parts * p.pixel_threads * V) {
     Taker<T, Bilinear> from[V];
     int32_t y = static_cast<int32_t>(pixel) / p.width, x = static_cast<int32_t>(pixel) % p.width;
 #pragma unroll
@@ -107,7 +119,7 @@ __device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, 
       from[v].locate(p, item, x, y);
       if (++x == p.width) x = 0, ++y;
     }
-    for (int64_t c = first_channel; c < p.channels; c += kThreads / p.pixel_threads) {
+    for (int64_t c = first_channel; c < p.channels; c += channel_step) {
       const T* plane = image + c * plane_size;
       const Acc fill = p.fill_of(c);
       const Vector own = load(reinterpret_cast<const Vector*>(plane + pixel));
@@ -126,11 +138,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     warp_distance_kernel(const WarpParams<T> p) {
   const int64_t units = p.draws * p.batch * p.parts;
   for (int64_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
-    Accumulator<T> sum[1] = {part_distance<T, V, Bilinear>(p, unit / p.parts, unit % p.parts)};
+    const Divided of_item = divide(unit, p.by_parts);
+    const Divided of_sample = divide(of_item.quotient, p.by_draws);
+    const int64_t sample = of_sample.quotient, draw = of_sample.rest;
+    Accumulator<T> sum[1] = {part_distance<T, V, Bilinear>(p, sample, draw, of_item.rest)};
     team_sums(sum, kThreads / kWarp);
     if (threadIdx.x != 0) continue;
     if (p.parts == 1) {
-      p.distance[unit] = sum[0] * p.scale;
+      p.distance[draw * p.batch + sample] = sum[0] * p.scale;
     } else {
       p.partial[unit] = sum[0];
     }
@@ -144,8 +159,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
   for (int64_t item = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; item < items;
        item += step) {
     Accumulator<T> sum = 0;
+    const Divided of_sample = divide(item, p.by_draws);
     for (int64_t part = 0; part < p.parts; ++part) sum += p.partial[item * p.parts + part];
-    p.distance[item] = sum * p.scale;
+    p.distance[of_sample.rest * p.batch + of_sample.quotient] = sum * p.scale;
   }
 }
 
@@ -174,10 +190,16 @@ __device__ __forceinline__ Middle middle_of(const BilinearCoefficients& k, int32
                y - k.y0 * kUnit);
 }
 
+// The pixels that take from another lie within a unit square (nearest) or one of side 2 (bilinear)
+// around its middle, turned by any angle: at most .708 or 1.415 away along an axis, and .76 or 1.46
+// with what float32 errs at the longest side. That leaves two or three whole numbers an axis.
+template <bool Bilinear>
+constexpr float kReach = Bilinear ? 1.46f : 0.76f;
+template <bool Bilinear>
+constexpr int32_t kCandidates = Bilinear ? 3 : 2;
+
 // Gradient of one pixel in up to kChannelTile channels: its own difference, and what the pixels
-// that took from it push back. Those lie within one pixel of the middle: a unit square (nearest)
-// or one of side 2 (bilinear) turned by any angle reaches .71 or 1.42 from its centre, rounding
-// the centre adds .5, and 1.92 is less than 2 (float32 errs by less than .05 at the longest side).
+// that took from it push back.
 template <typename T, bool Bilinear>
 __device__ __forceinline__ void pixel_gradient(const WarpParams<T>& p, int64_t sample,
                                                int64_t first_channel, int count, int32_t x,
@@ -206,10 +228,10 @@ __device__ __forceinline__ void pixel_gradient(const WarpParams<T>& p, int64_t s
     } else {
       middle = middle_of(p.nearest[item], x, y);
     }
-    const int32_t mx = static_cast<int32_t>(rintf(middle.x));
-    const int32_t my = static_cast<int32_t>(rintf(middle.y));
-    for (int32_t ty = my - 1; ty <= my + 1; ++ty)
-      for (int32_t tx = mx - 1; tx <= mx + 1; ++tx) {
+    const int32_t left = static_cast<int32_t>(ceilf(middle.x - kReach<Bilinear>));
+    const int32_t top = static_cast<int32_t>(ceilf(middle.y - kReach<Bilinear>));
+    for (int32_t ty = top; ty < top + kCandidates<Bilinear>; ++ty)
+      for (int32_t tx = left; tx < left + kCandidates<Bilinear>; ++tx) {
         if (tx < 0 || tx >= p.width || ty < 0 || ty >= p.height) continue;
         Taker<T, Bilinear> taker;
         taker.locate(p, item, tx, ty);
@@ -239,9 +261,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
   for (int64_t unit = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; unit < units;
        unit += step) {
-    const int32_t pixel = static_cast<int32_t>(unit % plane_size);
-    const int64_t tile = unit / plane_size % tiles, sample = unit / plane_size / tiles;
-    const int64_t channel = tile * kChannelTile, left = p.channels - channel;
+    const Divided in_plane = divide(unit, p.by_plane),
+                  in_sample = divide(in_plane.quotient, p.by_tiles);
+    const int32_t pixel = static_cast<int32_t>(in_plane.rest);
+    const int64_t sample = in_sample.quotient, channel = in_sample.rest * kChannelTile;
+    const int64_t left = p.channels - channel;
     pixel_gradient<T, Bilinear>(p, sample, channel,
                                 left < kChannelTile ? static_cast<int>(left) : kChannelTile,
                                 pixel % p.width, pixel / p.width);
@@ -254,16 +278,19 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
 // on its neighbours.
 struct WarpPlan {
   int pixel_threads;
-  int64_t parts;
+  int64_t pixel_parts, parts;
 };
 
 inline WarpPlan warp_plan(const WarpDistanceArgs& a, int vector) {
   const int64_t vectors = ceil_div(a.height * a.width, vector);
-  WarpPlan plan{1, 1};
+  WarpPlan plan{1, 1, 1};
   while (plan.pixel_threads < kThreads && plan.pixel_threads < vectors) plan.pixel_threads *= 2;
   // About four vectors a thread in each channel, if the image is that large.
-  const int64_t wanted = ceil_div(vectors, int64_t{4} * plan.pixel_threads);
-  plan.parts = wanted < kMaxParts ? wanted : kMaxParts;
+  plan.pixel_parts = std::min(ceil_div(vectors, int64_t{4} * plan.pixel_threads), kMaxParts);
+  // Small planes leave threads for channels, of which each takes about four as well.
+  const int64_t channels = ceil_div(a.channels, int64_t{4} * (kThreads / plan.pixel_threads));
+  plan.parts = plan.pixel_parts;
+  if (plan.pixel_parts == 1) plan.parts = std::min(channels, kMaxParts);
   return plan;
 }
 
@@ -328,6 +355,11 @@ cudaError_t launch_warp_distance_of(const WarpDistanceArgs& a, const WarpScratch
   p.height = static_cast<int32_t>(a.height);
   p.width = static_cast<int32_t>(a.width);
   p.parts = plan.parts;
+  p.pixel_parts = plan.pixel_parts;
+  p.by_parts = make_divider(plan.parts);
+  p.by_draws = make_divider(std::max<int64_t>(a.draws, 1));
+  p.by_plane = make_divider(a.height * a.width);
+  p.by_tiles = make_divider(ceil_div(a.channels, kChannelTile));
   p.pixel_threads = plan.pixel_threads;
   p.scale = static_cast<Acc>(backward ? 2.0 * a.scale : a.scale);
   p.partial = static_cast<Acc*>(scratch.partial);
