@@ -90,6 +90,17 @@ def test_gradient_with_a_random_upstream(
     assert_close_to_reference(ours, plain, exact, 1e-12 if dtype == torch.float64 else BOUND)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
+def test_more_draws_than_a_gpu_tile_of_four(
+    dtype: torch.dtype, device: str, assert_close_to_reference: Callable[..., None]
+) -> None:
+    features = random(7 * 5, 40, dtype=dtype)
+    ours = feature_distance(features.to(device), 6).cpu()
+    exact = reference.feature_distance(features.double(), 6)
+    plain = exact if dtype == torch.float64 else reference.feature_distance(features.float(), 6)
+    assert_close_to_reference(ours, plain, exact, 1e-14 if dtype == torch.float64 else BOUND)
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (6, 3, 2, 2)])
 def test_gradcheck(shape: tuple[int, ...], device: str) -> None:
     features = random(*shape, dtype=torch.float64).to(device).requires_grad_()

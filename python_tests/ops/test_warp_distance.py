@@ -97,6 +97,62 @@ def test_gradient_with_a_random_upstream(
     assert_close_to_reference(ours, plain, exact, 1e-7 if dtype == torch.float64 else BOUND)
 
 
+@pytest.mark.parametrize("size", [(3, 32767), (32767, 3)])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_gradient_at_the_longest_side(
+    interpolation: str, size: tuple[int, int], device: str
+) -> None:
+    # A GPU finds by float32 where a pixel's takers lie: here it errs most, and must miss none.
+    x = random(4, 1, *size, dtype=torch.float64)
+    angles, shifts = (0.003, 179.998, -0.0011, 180.0), (0.0, 3.0, 0.0, -2.0)
+    rows = [
+        (a, s, 0.0) if size[1] > 3 else (a, 0.0, s) for a, s in zip(angles, shifts, strict=True)
+    ]
+    params = torch.tensor(rows)
+
+    def gradient(function: Callable[..., Tensor], leaf: Tensor) -> Tensor:
+        leaf = leaf.detach().requires_grad_()
+        distance = function(leaf, params, interpolation=interpolation)
+        return torch.autograd.grad(distance.sum(), leaf)[0].cpu()
+
+    ours = gradient(warp_distance, x.to(device))
+    exact = gradient(reference.warp_distance, x)
+    # A missed taker is off by about one. 32.32 coefficients are exact to 2^-33 a step, 4e-6 of a
+    # pixel at the far end, which a gradient takes tenfold.
+    bound = 1e-12 if interpolation == "nearest" else 2e-4
+    assert float((ours - exact).abs().max()) < bound
+
+
+@pytest.mark.parametrize("channels", [6, 18])  # past a GPU tile of 4, past 16 fills as arguments
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_gradient_of_many_channels_with_a_fill_each(
+    interpolation: str, channels: int, device: str
+) -> None:
+    leaf = random(3, channels, 7, 9, dtype=torch.float64)
+    params, upstream = tau(leaf, range(2)), random(2, 3, seed=1, dtype=torch.float64)
+    fill = [0.5 - 0.1 * c for c in range(channels)]
+
+    def gradient(function: Callable[..., Tensor], x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        distance = function(x, params, interpolation=interpolation, fill=fill)
+        return torch.autograd.grad(distance, x, upstream.to(distance))[0].cpu()
+
+    exact = gradient(reference.warp_distance, leaf)
+    # float64: positions are exact to 2^-33 a step.
+    torch.testing.assert_close(gradient(warp_distance, leaf.to(device)), exact, rtol=0, atol=1e-6)
+
+
+# Several blocks of the GPU share a sample: its pixels, or its channels where planes are small.
+@pytest.mark.parametrize("shape", [(3, 2, 64, 80), (3, 70, 7, 9)])
+def test_large_float64_maps_are_summed_in_float64(
+    shape: tuple[int, int, int, int], device: str
+) -> None:
+    x = random(*shape, dtype=torch.float64)
+    distance = warp_distance(x.to(device), tau(x, range(2)), fill=0.3).cpu()
+    exact = reference.warp_distance(x, tau(x, range(2)), fill=0.3)
+    torch.testing.assert_close(distance, exact, rtol=1e-13, atol=0)
+
+
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 def test_gradcheck(interpolation: str, device: str) -> None:
     x = random(2, 2, 5, 6, dtype=torch.float64).to(device).requires_grad_()

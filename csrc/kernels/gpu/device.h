@@ -31,9 +31,6 @@ struct alignas(sizeof(T) * N) Vec {
 
 template <typename T>
 constexpr int kFullVec = 16 / static_cast<int>(sizeof(T));
-// Where each element gathers four taps, more than four at once only cost registers.
-template <typename T, bool Bilinear>
-constexpr int kGatherVec = Bilinear && sizeof(T) == 2 ? 4 : kFullVec<T>;
 
 #if defined(__CUDACC__)
 template <int Bytes>

@@ -212,7 +212,8 @@ cudaError_t launch_fct_views_as(ViewsParams p, int64_t views, void* out, cudaStr
 template <typename T, bool Bilinear, bool ChannelsLast>
 cudaError_t launch_fct_views_of(const ViewsParams& p, int64_t views, void* out,
                                 cudaStream_t stream) {
-  constexpr int kFull = kGatherVec<T, Bilinear>;
+  // Where each element gathers four taps, more than four at once only cost registers.
+  constexpr int kFull = Bilinear && kFullVec<T> > 4 ? 4 : kFullVec<T>;
   const int64_t row = static_cast<int64_t>(p.width) * (ChannelsLast ? p.channels : 1);
   return row % kFull == 0
              ? launch_fct_views_as<T, kFull, Bilinear, ChannelsLast>(p, views, out, stream)

@@ -16,6 +16,10 @@ namespace fctfast::gpu {
 
 constexpr int64_t kMaxParts = 32;
 constexpr int kChannelTile = 4;
+// Four taps and their weights are held for each pixel of a vector while channels pass by: for more
+// than two pixels the registers do not suffice.
+template <typename T, bool Bilinear>
+constexpr int kWarpVec = Bilinear ? 2 : kFullVec<T>;
 
 template <typename T>
 struct WarpParams {
@@ -295,8 +299,10 @@ inline WarpPlan warp_plan(const WarpDistanceArgs& a, int vector) {
 }
 
 inline int warp_vector(const WarpDistanceArgs& a) {
-  const int half = a.nearest != nullptr ? kGatherVec<Half, false> : kGatherVec<Half, true>;
-  const int full = a.kind == ScalarKind::f64 ? 2 : a.kind == ScalarKind::f32 ? 4 : half;
+  const int full = a.nearest == nullptr        ? kWarpVec<float, true>
+                   : a.kind == ScalarKind::f64 ? kWarpVec<double, false>
+                   : a.kind == ScalarKind::f32 ? kWarpVec<float, false>
+                                               : kWarpVec<Half, false>;
   return a.height * a.width % full == 0 ? full : 1;
 }
 
@@ -318,7 +324,7 @@ cudaError_t launch_warp_distance_as(const WarpDistanceArgs& a, WarpParams<T> p, 
   const cudaError_t error =
       warp_vector(a) == 1
           ? launch(warp_distance_kernel<T, 1, Bilinear>, grid, kThreads, 0, stream, p)
-          : launch(warp_distance_kernel<T, kGatherVec<T, Bilinear>, Bilinear>, grid, kThreads, 0,
+          : launch(warp_distance_kernel<T, kWarpVec<T, Bilinear>, Bilinear>, grid, kThreads, 0,
                    stream, p);
   if (error != cudaSuccess || p.parts == 1) return error;
   return launch(warp_distance_finish_kernel<T>, grid_for(ceil_div(a.draws * a.batch, kThreads)),
