@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -83,12 +84,19 @@ def simt() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def simt_build(simt: ModuleType) -> Callable[[str], Path]:
-    """Build the executor in a mode ("plain", "address", "thread"); returns its module's path."""
+    """Build the executor in a mode ("plain", "address", "thread"); returns its module's path.
+
+    `csrc/simt/mutate.py` has its own source tested by FCTFAST_SIMT_SOURCE, its copy of csrc/simt,
+    and FCTFAST_SIMT_MODULE, the plain module that it has built there.
+    """
+    source = Path(os.environ.get("FCTFAST_SIMT_SOURCE", simt.SOURCE))
 
     @functools.cache
     def build(mode: str) -> Path:
+        if mode == "plain" and "FCTFAST_SIMT_MODULE" in os.environ:
+            return Path(os.environ["FCTFAST_SIMT_MODULE"])
         try:
-            made: Path = simt.build(mode, CHECKOUT / "build" / "simt")
+            made: Path = simt.build(mode, source.parents[1] / "build" / "simt", source)
         except simt.Unavailable as missing:
             pytest.skip(f"executor: {missing}")
         return made

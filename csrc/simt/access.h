@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace simt {
 
@@ -11,6 +12,10 @@ void mark_delivered(void* shared, size_t bytes);
 
 void deliver(unsigned char* to, const unsigned char* from, size_t bytes);  // copies
 void clear(unsigned char* to, size_t bytes);                               // writes zeros
+void spoil(unsigned char* to, size_t bytes);                               // writes poison
+
+// Where the running thread is, the innermost call first; the harness turns it into source lines.
+std::string call_stack();
 
 // Bytes that kernels moved, in the plain mode.
 struct Traffic {

@@ -9,14 +9,12 @@
 namespace simt {
 
 void copy_async(void* shared, const void* global, size_t bytes, size_t from_bytes) {
-  const Unseen unseen;
-  require_alignment(shared, bytes);
+  require_shared("cp.async", shared, bytes);
   require_alignment(global, bytes);
   if (from_bytes > bytes) fail("calls cp.async with a source longer than its target");
-  Region* region = Memory::instance().find(shared);
-  if (region == nullptr || region->space != Space::shared ||
-      !region->holds(static_cast<unsigned char*>(shared) + bytes - 1))
-    fail("calls cp.async to " + Memory::instance().describe(shared) + ", not to shared memory");
+  // The hardware may write from here on: who still reads there must be seen to race with it.
+  if (!kPlain) spoil(static_cast<unsigned char*>(shared), bytes);
+  const Unseen unseen;
   mark_in_flight(shared, bytes);
   self().open_group.push_back({static_cast<unsigned char*>(shared),
                                static_cast<const unsigned char*>(global), bytes, from_bytes});

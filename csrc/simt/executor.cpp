@@ -117,6 +117,7 @@ Block::Block(Dim3 grid_size, Dim3 block_size, size_t shared_bytes,
 }
 
 Block::~Block() {
+  give_up();
   leave(&launch_ended);  // blocks are ordered with each other here and not before
   current = nullptr;
 }
@@ -167,7 +168,21 @@ void Block::resume(Thread& t) {
   running = nullptr;
 }
 
-void Block::suspend() { running->fiber->suspend(); }
+void Block::suspend() {
+  running->fiber->suspend();
+  if (!given_up_) return;
+  arrive(&launch_ended);
+  running->fiber->suspend();
+}
+
+// After a failure: the threads that stand in the middle of the kernel never go on, but what they
+// did comes before what follows the launch.
+void Block::give_up() {
+  given_up_ = true;
+  if (!kThread) return;
+  for (Thread& t : threads)
+    if (t.fiber != nullptr) resume(t);
+}
 
 void Block::fail(const std::string& what) {
   const Dim3& t = running->index;
@@ -339,6 +354,8 @@ void run(const char*, Dim3 grid, Dim3 block, size_t shared_bytes,
          const std::function<void()>& body) {
   if (Block::current != nullptr) throw Error("launch: a kernel cannot launch a kernel here");
   check_launch(grid, block, shared_bytes);
+  // A launch that fails frees what its threads read, and none of them ends before that.
+  const Unseen unseen;
   try {
     Block runner(grid, block, shared_bytes, body);
     arrive(&launch_started);  // after what the threads will read of it was written
@@ -350,7 +367,10 @@ void run(const char*, Dim3 grid, Dim3 block, size_t shared_bytes,
                       static_cast<unsigned>(b / layer)));
     }
   } catch (...) {
-    Fibers::instance() = {};  // some of them stand in the middle of a kernel
+    Fibers& fibers = Fibers::instance();  // some of them stand in the middle of a kernel
+    if (kThread)  // and ThreadSanitizer ends the process over one that is Unseen
+      for (auto& fiber : fibers.all) fiber.release();
+    fibers = {};
     Memory::instance().remove_shared();
     throw;
   }

@@ -120,15 +120,22 @@ def load(path: Path) -> ModuleType:
 
 
 def with_source_line(message: str, module: Path) -> str:
-    """Replace "[code 0x...]" in an error of the plain mode by file and line."""
-    found = re.search(r" \[code (0x[0-9a-f]+)\]", message)
+    """Replace "[code 0x...]" in an error of the plain mode by lines, the innermost call first."""
+    found = re.search(r" \[code ([0-9a-fx ]+)\]", message)
     tool = shutil.which("addr2line")
     if found is None or tool is None:
         return message
-    place = subprocess.run(
-        [tool, "-e", str(module), found[1]], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return message.replace(found[0], f" [{Path(place.split(' ')[0]).name}]")
+    places = subprocess.run(
+        [tool, "-i", "-e", str(module), *found[1].split()],
+        capture_output=True, text=True, check=False,
+    ).stdout.splitlines()  # fmt: skip
+    lines = [Path(os.path.normpath(place.split(" ")[0])) for place in places]
+    calls = [line.name for line in lines if _is_of_a_kernel(line)]
+    return message.replace(found[0], f" [{' < '.join(dict.fromkeys(calls))}]" if calls else "")
+
+
+def _is_of_a_kernel(line: Path) -> bool:
+    return "kernels" in line.parts or line.name.startswith("samples.cpp")
 
 
 def run_in_mode(
@@ -174,10 +181,12 @@ def _load(path: Path) -> Iterator[Case]:
 def main(module: str, cases: str, out: str) -> None:
     """Run stored cases one after the other and store what they return."""
     loaded = load(Path(module))
-    made = {}
+    made: dict[str, np.ndarray] = {}
     for number, (function, arguments) in enumerate(_load(Path(cases))):
         print(f"case {number}: {function}", file=sys.stderr, flush=True)
-        made[str(number)] = getattr(loaded, function)(*arguments)
+        answer = getattr(loaded, function)(*arguments)
+        if answer is not None:  # "configure" gives none
+            made[str(len(made))] = answer
     np.savez(out, **made)
 
 
@@ -218,7 +227,9 @@ class Ops:
         """As the schema of `fctfast::feature_distance`."""
         _, arguments = _features(features, draws, mean)
         made = self._call("feature_distance", *arguments, None)
-        return _tensor(made, _accumulator(features.dtype), (draws, features.shape[0] // (1 + draws)))
+        return _tensor(
+            made, _accumulator(features.dtype), (draws, features.shape[0] // (1 + draws))
+        )
 
     def feature_distance_backward(self, grad: Any, features: Any, draws: int, mean: bool) -> Any:
         """As the schema of `fctfast::feature_distance_backward`."""

@@ -24,13 +24,15 @@ float half_of(MmaType type, uint32_t word, int which) {
                               : fctfast::widen(fctfast::BFloat16{bits});
 }
 
+// A number that was converted has no other bits, and is used as it is.
 float tf32_of(uint32_t word, uint32_t where) {
+  if ((word & 0x1FFFu) == 0) return fctfast::bits_to_float(word);
   uint32_t noise = (where + static_cast<uint32_t>(settings().seed)) * 2654435761u;
   noise ^= noise >> 15;
   return fctfast::bits_to_float((word & ~0x1FFFu) | (noise & 0x1FFFu));
 }
 
-// Products are exact in float32 (at most 11 x 11 bits; with tf32's noise they are rounded).
+// Products are exact in float32 (11 x 11 bits), but for those of tf32's noise.
 float accumulate(float start, float (&product)[16], int count) {
   switch (settings().mma) {
     case MmaOrder::ascending:

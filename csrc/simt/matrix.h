@@ -10,8 +10,8 @@ namespace simt {
 enum class MmaType { f16, bf16, tf32 };
 
 // m16n8k16 (f16, bf16) or m16n8k8 (tf32): d += a b in float32, in the setting's order. Of a tf32
-// operand the hardware uses 19 bits; here the other 13 are noise, so that a missing conversion
-// shows.
+// operand the hardware uses 19 bits; here the other 13 are noise unless they are zeros, so that a
+// missing conversion shows.
 void mma(MmaType type, float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
 
 // ldmatrix.x4: `row` is the 16 bytes that this lane's address points to.

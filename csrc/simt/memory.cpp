@@ -82,6 +82,7 @@ Region* Memory::find(const void* p) {
 }
 
 std::string Memory::describe(const void* p) {
+  if (!is_inside(p)) return "memory that no buffer holds";
   const Region* nearest = nullptr;
   ptrdiff_t distance = 0;
   const auto* byte = static_cast<const unsigned char*>(p);

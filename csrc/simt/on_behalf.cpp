@@ -2,6 +2,8 @@
 // so that every checker sees it as that thread's own.
 #include "access.h"
 
+#include "memory.h"
+
 namespace simt {
 
 void deliver(unsigned char* to, const unsigned char* from, size_t bytes) {
@@ -12,6 +14,10 @@ void deliver(unsigned char* to, const unsigned char* from, size_t bytes) {
 void clear(unsigned char* to, size_t bytes) {
   mark_delivered(to, bytes);
   for (size_t i = 0; i < bytes; ++i) to[i] = 0;
+}
+
+void spoil(unsigned char* to, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i) to[i] = Memory::kPoison;
 }
 
 }  // namespace simt

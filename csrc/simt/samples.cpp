@@ -181,14 +181,18 @@ __device__ void pipeline(const float* in, float* out) {
 }
 __global__ void staged_sums(const float* in, float* out) { pipeline<Part::none>(in, out); }
 
-// One product of tiles: in holds a [16, K] and b [K, 8] row by row, out d [16, 8].
+// One product of tiles: in holds a [16, K], b [K, 8] and c [16, 8] in float32 row by row, out
+// c + a b.
 enum class Tile { f16, bf16, tf32, raw_tf32 };
 template <Tile kind>
 __device__ void product(const uint16_t* in, float* out) {
   const int g = rank() / 4, t = rank() % 4;
-  float d[4] = {};
+  constexpr bool wide = kind == Tile::tf32 || kind == Tile::raw_tf32;
+  const float* start = reinterpret_cast<const float*>(in + (wide ? 2 * 8 : 16) * (16 + 8));
+  float d[4];
+  for (int i = 0; i < 4; ++i) d[i] = start[(g + 8 * (i >> 1)) * 8 + 2 * t + (i & 1)];
   uint32_t a[4], b[2];
-  if constexpr (kind == Tile::tf32 || kind == Tile::raw_tf32) {
+  if constexpr (wide) {
     const float *left = reinterpret_cast<const float*>(in), *right = left + 16 * 8;
     const auto word = [](float v) {
       return kind == Tile::tf32 ? to_tf32(v) : fctfast::float_to_bits(v);

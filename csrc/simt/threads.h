@@ -79,6 +79,7 @@ class Block {
   void schedule();
   void resume(Thread& t);
   void release_barrier();
+  void give_up();
   void make_order();
 
   const std::function<void()>& body_;
@@ -101,6 +102,7 @@ class Block {
   Barriers* barriers_ = nullptr;
   unsigned generation_ = 0;
   std::string error_;
+  bool given_up_ = false;
 };
 
 // ThreadSanitizer's view of a barrier; nothing elsewhere.

@@ -86,7 +86,8 @@ void exchange(const char* name, uint32_t mask, Site site, Exchange& mine) {
       auto& to = *static_cast<Exchange*>(payloads[lane]);
       if ((lanes >> to.source & 1u) == 0)
         fail("meets lane " + std::to_string(lane) + " in a shuffle that reads lane " +
-             std::to_string(to.source) + ", which mask " + hex(lanes) + " leaves out");
+             std::to_string(to.source) + ", which mask " + hex(lanes) + " leaves out (" +
+             self().collective.site.text() + ")");
       to.got = static_cast<Exchange*>(payloads[to.source])->bits;
     }
   });
