@@ -135,7 +135,7 @@ def with_source_line(message: str, module: Path) -> str:
 
 
 def _is_of_a_kernel(line: Path) -> bool:
-    return "kernels" in line.parts or line.name.startswith("samples.cpp")
+    return "kernels" in line.parts or "samples" in line.parts
 
 
 def run_in_mode(

@@ -14,7 +14,7 @@
 #include "executor.h"
 #include "kernels/kernels.h"
 #include "memory.h"
-#include "samples.h"
+#include "samples/samples.h"
 #include "sanitizers.h"
 
 namespace py = pybind11;
@@ -213,7 +213,7 @@ Dim3 dim3(const Extent& extent) {
   return Dim3(x, y, z);
 }
 
-// A kernel of samples.cpp on one input and one output buffer; a grid or block is x or (x, y, z).
+// A kernel of samples/ on one input and one output buffer; a grid or block is x or (x, y, z).
 py::array_t<uint8_t> run_sample_kernel(const std::string& name, const py::array& input,
                                        size_t out_bytes, const Extent& grid, const Extent& block,
                                        size_t shared) {

@@ -15,18 +15,26 @@ ORDERS = (("forward", 0), ("reverse", 0), ("random", 1), ("random", 2))
 
 
 class Source:
-    """The text of `samples.cpp`, in which tests look up the line that a message must name."""
+    """The text of `samples/*`, in which tests look up the line that a message must name."""
 
-    def __init__(self, path: Path) -> None:
-        """Read it."""
-        self.text = path.read_text()
+    def __init__(self, folder: Path) -> None:
+        """Read them."""
+        self.texts = {path.name: path.read_text() for path in sorted(folder.glob("*.*"))}
+
+    @property
+    def text(self) -> str:
+        """Everything."""
+        return "".join(self.texts.values())
 
     def line(self, function: str, text: str) -> str:
-        """`samples.cpp:N` of the first `text` inside `function`."""
-        start = self.text.index(f"void {function}(")
-        found = self.text.index(text, start)
-        assert found < self.text.index("\n}", start), f"{text} is not in {function}"
-        return f"samples.cpp:{self.text.count(chr(10), 0, found) + 1}"
+        """`FILE.cpp:N` of the first `text` inside `function`."""
+        head = f"void {function}("
+        (name,) = [name for name, source in self.texts.items() if head in source]
+        source = self.texts[name]
+        start = source.index(head)
+        found = source.index(text, start)
+        assert found < source.index("\n}", start), f"{text} is not in {function}"
+        return f"{name}:{source.count(chr(10), 0, found) + 1}"
 
 
 class Executor:
@@ -81,5 +89,5 @@ def executor(loaded: Executor) -> Iterator[Executor]:
 
 @pytest.fixture(scope="session")
 def samples(simt: ModuleType) -> Source:
-    """`samples.line(function, text)` is the place of a text in samples.cpp."""
-    return Source(simt.SOURCE / "samples.cpp")
+    """`samples.line(function, text)` is the place of a text in `csrc/simt/samples`."""
+    return Source(simt.SOURCE / "samples")
