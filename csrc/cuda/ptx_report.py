@@ -316,7 +316,7 @@ def _run(
     command: Sequence[str], *, check: bool = True, input: str | None = None, cwd: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(  # noqa: S603  # programs from PATH, and no shell
+        return subprocess.run(  # programs from PATH, and no shell
             command, input=input, cwd=cwd, capture_output=True, text=True, check=check
         )
     except (OSError, subprocess.CalledProcessError) as error:

@@ -92,6 +92,7 @@ def test_multiples_of_90_degrees_equal_pillow(multiple: int, size: tuple[int, in
         (2, 19, 21, 7, 2),
         (1, 1, 1, 3, 1),
         (2, 1, 40, 2, 1),
+        (2, 6, 12, 3, 1),  # rows of one and a half GPU vectors in 16 bits
     ],
 )
 def test_nearest_equals_reference_bit_for_bit(

@@ -1,0 +1,40 @@
+"""Shared memory that a block's next unit of work takes over: races that only small grids show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytestmark = pytest.mark.simt
+
+
+def units(op: str) -> list[Any]:
+    """A call whose work is several units of a whole block each."""
+    made = np.random.default_rng(0)
+    if op == "feature_distance":
+        rows = made.standard_normal((3 * 2, 300 * 16), dtype=np.float32)
+        return [rows, 1, 300, 16, True, "float32", 1.0, None]
+    params = torch.tensor([[[30.0, 1.0, -1.0]] * 3])
+    words = torch.ops.fctfast.affine_coefficients(params, 16, 16, False).numpy()
+    if op == "fct_views":
+        images = made.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+        return [images, words, [0.5] * 3, [0.25] * 3, True, "float32", False, True]
+    x = made.standard_normal((3, 2, 16, 16), dtype=np.float32)
+    return [x, words, [0.0, 0.0], "float32", 1.0, None]
+
+
+@pytest.mark.parametrize("mode", ["thread"])
+@pytest.mark.parametrize("op", ["fct_views", "feature_distance", "warp_distance"])
+def test_no_race_between_the_units_of_one_block(
+    op: str, mode: str, simt: ModuleType, simt_build: Callable[[str], Path], tmp_path: Path
+) -> None:
+    one_block = ("configure", ["forward", 0, "ascending", 0.0, 1])
+    calls = [one_block, (op, units(op))]
+    done = simt.run_in_mode(mode, simt_build(mode), calls, tmp_path)
+    assert done.returncode == 0, done.stderr[-4000:]
