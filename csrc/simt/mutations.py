@@ -251,7 +251,7 @@ _FEATURE_FORWARD = [
     ),
     Mutation(
         "feature-draw-of-tile", "feature_distance", "index", _FEATURE,
-        "draw = item % tiles * kDrawTile", "draw = item % tiles",
+        "draw = tile.rest * kDrawTile", "draw = tile.rest",
         "tiles of draws overlap",
     ),
     Mutation(
@@ -327,7 +327,7 @@ _FEATURE_BACKWARD = [
     ),
     Mutation(
         "feature-grad-channel", "feature_distance_backward", "index", _FEATURE,
-        "channel = unit % per_row * Pooled::kChannels;", "channel = unit % per_row;",
+        "channel = in_row.rest * Pooled::kChannels;", "channel = in_row.rest;",
         "vectors of channels overlap",
     ),
     Mutation(

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../args.h"
+#include "../divider.h"
 #include "reduce.h"
 
 namespace fctfast::gpu {
@@ -17,12 +18,13 @@ struct FeatureParams {
   using Acc = Accumulator<T>;
   const T* features;  // [(1 + draws) * batch, width, pixels] or [..., pixels, width]
   int64_t batch, draws, width, pixels;
-  Acc scale;         // of the distance; in the backward 2 * scale / pixels
-  Acc* distance;     // [draws][batch]
-  const Acc* grad;   // [draws][batch]
-  T* grad_features;  // like features
-  int lanes;         // a channel's lanes where pixels lie innermost (a power of two), else 1
-  int team_warps;    // of the forward: warps that share a sample
+  Acc scale;           // of the distance; in the backward 2 * scale / pixels
+  Acc* distance;       // [draws][batch]
+  const Acc* grad;     // [draws][batch]
+  T* grad_features;    // like features
+  Divider per_sample;  // tiles of draws; in the backward units of channels
+  int lanes;           // a channel's lanes where pixels lie innermost (a power of two), else 1
+  int team_warps;      // of the forward: warps that share a sample
 };
 
 // The sums over pixels that a thread holds, V channels side by side or, where pixels lie
@@ -75,11 +77,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
   const int member = static_cast<int>(threadIdx.x) % team_threads;
   const int lane = member % p.lanes;
   const int64_t step = static_cast<int64_t>(team_threads / p.lanes) * Pooled::kChannels;
-  const int64_t tiles = ceil_div(p.draws, kDrawTile), items = p.batch * tiles;
+  const int64_t items = p.batch * p.per_sample.divisor;
   for (int64_t first = blockIdx.x * static_cast<int64_t>(teams); first < items;
        first += static_cast<int64_t>(gridDim.x) * teams) {
     const int64_t item = first + static_cast<int>(threadIdx.x) / team_threads;
-    const int64_t sample = item / tiles, draw = item % tiles * kDrawTile;
+    const Divided tile = divide(item, p.per_sample);
+    const int64_t sample = tile.quotient, draw = tile.rest * kDrawTile;
     const bool present = item < items;
     Acc total[kDrawTile] = {};
     for (int64_t base = 0; base < p.width; base += step) {
@@ -132,13 +135,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     feature_distance_backward_kernel(const FeatureParams<T> p) {
   using Acc = Accumulator<T>;
   using Pooled = Pool<T, V, PixelsLast>;
-  const int64_t per_row = p.width / Pooled::kChannels, units = p.batch * per_row;
+  const int64_t units = p.batch * p.per_sample.divisor;
   const int per_block = kThreads / p.lanes, lane = static_cast<int>(threadIdx.x) % p.lanes;
   for (int64_t first = blockIdx.x * static_cast<int64_t>(per_block); first < units;
        first += static_cast<int64_t>(gridDim.x) * per_block) {
     const int64_t unit = first + static_cast<int>(threadIdx.x) / p.lanes;
     const bool active = unit < units;
-    const int64_t sample = unit / per_row, channel = unit % per_row * Pooled::kChannels;
+    const Divided in_row = divide(unit, p.per_sample);
+    const int64_t sample = in_row.quotient, channel = in_row.rest * Pooled::kChannels;
     Pooled own, view;
     own.run(p, sample, channel, lane, active);
     Acc total[Pooled::kChannels] = {}, pull[Pooled::kChannels];
@@ -163,7 +167,8 @@ cudaError_t launch_feature_distance_as(FeatureParams<T> p, bool backward, cudaSt
   if (PixelsLast)
     while (p.lanes < kWarp && p.lanes * V < p.pixels) p.lanes *= 2;
   if (backward) {
-    const int64_t units = p.batch * p.width / Pool<T, V, PixelsLast>::kChannels;
+    p.per_sample = make_divider(p.width / Pool<T, V, PixelsLast>::kChannels);
+    const int64_t units = p.batch * p.per_sample.divisor;
     return launch(feature_distance_backward_kernel<T, V, PixelsLast>,
                   grid_for(ceil_div(units, kThreads / p.lanes)), kThreads, 0, stream, p);
   }
@@ -173,7 +178,8 @@ cudaError_t launch_feature_distance_as(FeatureParams<T> p, bool backward, cudaSt
   while (p.team_warps < kThreads / kWarp && p.width * p.pixels > 2 * V * kWarp * p.team_warps)
     p.team_warps *= 2;
   const int64_t teams = kThreads / kWarp / p.team_warps;
-  const int64_t items = p.batch * ceil_div(p.draws, kDrawTile);
+  p.per_sample = make_divider(ceil_div(p.draws, kDrawTile));
+  const int64_t items = p.batch * p.per_sample.divisor;
   return launch(feature_distance_kernel<T, V, PixelsLast>, grid_for(ceil_div(items, teams)),
                 kThreads, 0, stream, p);
 }

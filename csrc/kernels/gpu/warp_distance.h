@@ -96,8 +96,8 @@ struct Taker<T, true> {
   }
 };
 
-// V is 1 or fills 16 bytes and divides the plane. Vectors are dealt to the threads of `parts`
-// blocks in turn, channels to the block's rows of threads.
+// V is 1 or kWarpVec and divides the plane. Vectors are dealt in turn to the threads of the item's
+// pixel parts, channels to the rows of threads of its channel parts.
 template <typename T, int V, bool Bilinear>
 __device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, int64_t sample,
                                                         int64_t draw, int64_t part) {
