@@ -21,7 +21,7 @@ endif()
 # Here and not before check_language, which would fail on an architecture that nvcc does not know.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
   if(FCTFAST_CUDA STREQUAL "ON")
-    set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 90-real 100-real 120)
+    set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 90 100-real 120)
   else()
     # The visible GPUs that nvcc knows; without one, sm_80 with PTX for everything newer.
     execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader

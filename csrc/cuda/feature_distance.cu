@@ -27,7 +27,7 @@ Tensor feature_distance_backward(const Tensor& grad, const Tensor& features, int
   FeatureDistanceArgs args = feature_distance_args(dense, draws, mean);
   check_feature_grad(grad, args, features.scalar_type());
   const Tensor dense_grad = torch::stable::contiguous(grad);
-  Tensor out = torch::stable::empty_like(dense);
+  Tensor out = empty_like_features(dense);
   args.grad = dense_grad.const_data_ptr();
   args.grad_features = out.mutable_data_ptr();
   check_launch(gpu::launch_feature_distance(args, true, current_stream(features)),

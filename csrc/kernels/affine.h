@@ -22,7 +22,13 @@ struct BilinearCoefficients {
 };
 
 constexpr int64_t kMaxSide = 32767;  // 16.16 in int32
-constexpr float kMaxShift = 65536;   // twice the longest side: beyond it every pixel is fill
+// Nearest neighbour: a turned frame must stay within 16.16 as well. (longest side + diagonal) / 2
+// is how far from pixel 0 a corner can come to lie.
+inline bool fits_fixed_point(int64_t height, int64_t width) {
+  const int64_t room = 2 * (kMaxSide + 1) - (height > width ? height : width);
+  return height * height + width * width < room * room;
+}
+constexpr float kMaxShift = 65536;  // twice the longest side: beyond it every pixel is fill
 constexpr int64_t kNearestWords = 8;
 constexpr int64_t kBilinearWords = 6;
 

@@ -41,6 +41,7 @@ struct FeatureDistanceArgs {
 struct WarpDistanceArgs {
   const void* x;
   int64_t batch, draws, channels, height, width;
+  // Of affine_coefficients: the GPU's gradient relies on a turn and a shift.
   const NearestCoefficients* nearest;
   const BilinearCoefficients* bilinear;
   const double* fill;  // [channels]

@@ -5,11 +5,24 @@
 
 namespace fctfast {
 
-// Strides of [N, D, h, w] with the channels innermost; a 1 x 1 map counts as either.
+// [N, D, h, w] with the channels innermost. As torch has it: strides of sides of 1 do not count.
 inline bool is_channels_last(const Tensor& t) {
   if (t.dim() != 4) return false;
-  return t.stride(1) == 1 && t.stride(3) == t.size(1) && t.stride(2) == t.size(1) * t.size(3) &&
-         t.stride(0) == t.size(1) * t.size(2) * t.size(3);
+  int64_t expected = 1;
+  for (const int64_t d : {1, 3, 2, 0}) {
+    if (t.size(d) != 1 && t.stride(d) != expected) return false;
+    expected *= t.size(d);
+  }
+  return true;
+}
+
+// A gradient laid out as the kernels read `dense`, whatever strides its sides of 1 have.
+inline Tensor empty_like_features(const Tensor& dense) {
+  using torch::headeronly::MemoryFormat;
+  const MemoryFormat format =
+      dense.is_contiguous() ? MemoryFormat::Contiguous : MemoryFormat::ChannelsLast;
+  return torch::stable::empty(dense.sizes(), dense.scalar_type(), std::nullopt, dense.device(),
+                              std::nullopt, format);
 }
 
 inline FeatureDistanceArgs feature_distance_args(const Tensor& features, int64_t draws, bool mean) {

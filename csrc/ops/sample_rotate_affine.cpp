@@ -46,6 +46,9 @@ Tensor affine_coefficients(const Tensor& params, int64_t height, int64_t width, 
   STD_TORCH_CHECK(height <= kMaxSide && width <= kMaxSide,
                   "affine_coefficients: expected sides of at most ", kMaxSide, ", got ", height,
                   " x ", width);
+  STD_TORCH_CHECK(bilinear || fits_fixed_point(height, width),
+                  "affine_coefficients: expected longest side + diagonal below 65536, got ", height,
+                  " x ", width);
   const Tensor list = torch::stable::contiguous(params);
   const int64_t draws = list.size(0), batch = list.size(1);
   Tensor out = torch::stable::empty({draws, batch, bilinear ? kBilinearWords : kNearestWords},

@@ -53,6 +53,20 @@ def side_limit(op: str, height: int, width: int) -> None:
         )
 
 
+def frame_limit(op: str, height: int, width: int) -> None:
+    """Raise ValueError where a turned corner leaves 16.16 fixed point (nearest neighbour).
+
+    Pillow takes another path there as well, so there is nothing to be equal to.
+    """
+    room = 2 * (MAX_SIDE + 1) - max(height, width)
+    if height * height + width * width >= room * room:  # longest side + diagonal < 65,536
+        raise ValueError(
+            f"{op}: expected, with interpolation='nearest', an image whose longest side and "
+            f"diagonal add up to less than 65536 pixels (16.16 fixed point; squares up to 27145), "
+            f"got {height} x {width}; resize first or use 'bilinear'"
+        )
+
+
 def coefficients(
     op: str, params: Tensor, batch: int, size: tuple[int, int], interpolation: str
 ) -> Tensor:
@@ -83,6 +97,8 @@ def coefficients(
             f"got {shape_of(params)}"
         )
     side_limit(op, *size)
+    if interpolation == "nearest":
+        frame_limit(op, *size)
     draws = params if params.dim() == 3 else params[None]
     made: Tensor = torch.ops.fctfast.affine_coefficients(
         draws.cpu(), size[0], size[1], interpolation == "bilinear"

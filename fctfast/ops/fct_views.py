@@ -58,7 +58,8 @@ def fct_views(
 
     Args:
         images: uint8 [B, H, W, C] (layout "nhwc") or [B, C, H, W] ("nchw"), any strides; sides
-            of at most 32,767 pixels; on CUDA at most 16 channels.
+            of at most 32,767 pixels, and with "nearest" longest side + diagonal below 65,536
+            (squares up to 27,145); on CUDA at most 16 channels.
         params: float32 [B, 3] or [K, B, 3] from `sample_rotate_affine`.
         mean: per-channel mean of images scaled to [0, 1]; a number or C numbers.
         std: per-channel standard deviation, likewise; not zero.

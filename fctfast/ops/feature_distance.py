@@ -23,9 +23,16 @@ def _(features: Tensor, draws: int, mean: bool) -> Tensor:
 
 @torch.library.register_fake("fctfast::feature_distance_backward")
 def _backward_fake(grad: Tensor, features: Tensor, draws: int, mean: bool) -> Tensor:
-    if features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last):
-        return torch.empty_like(features)
-    return torch.empty_like(features, memory_format=torch.contiguous_format)
+    last = features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last)
+    # Not empty_like: it would keep odd strides of sides of 1.
+    return torch.empty(
+        features.shape,
+        dtype=features.dtype,
+        device=features.device,
+        memory_format=torch.channels_last
+        if last and not features.is_contiguous()
+        else torch.contiguous_format,
+    )
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

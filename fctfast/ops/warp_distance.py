@@ -62,7 +62,8 @@ def warp_distance(
     intermediate layer.
 
     Args:
-        x: float32, float64, bfloat16 or float16 [B, C, H, W]; sides of at most 32,767.
+        x: float32, float64, bfloat16 or float16 [B, C, H, W]; sides of at most 32,767, and
+            with "nearest" longest side + diagonal below 65,536 (squares up to 27,145).
         params: float32 [B, 3] or [K, B, 3], drawn with `size` = x's own (H, W).
         interpolation: "nearest" or "bilinear".
         fill: value of pixels without a source, a number or one a channel.

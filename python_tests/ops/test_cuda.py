@@ -58,7 +58,7 @@ CALLS: dict[str, tuple[Callable[..., Tensor], Callable[[], list[Tensor]]]] = {
     ),
     "warp_distance": (
         lambda x, k: RAW.warp_distance(x, k, [0.0, 0.1, 0.2], False),
-        lambda: [random(16, 3, 64, 64), words(16, 64)],
+        lambda: [random(16, 3, 128, 128), words(16, 128)],  # several parts and their finish
     ),
     "warp_distance_backward": (
         lambda g, x, k: RAW.warp_distance_backward(g, x, k, [0.0], True),
@@ -97,15 +97,27 @@ def test_runs_on_the_current_stream_without_waiting(name: str) -> None:
     call, make = CALLS[name]
     arguments = make()
     expected = call(*arguments)
-    poisoned = [torch.zeros_like(a) for a in arguments]
-    torch.cuda.synchronize()
+    targets = [torch.zeros_like(a) for a in arguments]
     side = torch.cuda.Stream()
-    with torch.cuda.stream(side):
-        torch.cuda._sleep(200_000_000)  # about a tenth of a second
-        for target, value in zip(poisoned, arguments, strict=True):
+
+    def work() -> Tensor:
+        for target, value in zip(targets, arguments, strict=True):
             target.copy_(value)
-        got = call(*poisoned)  # on another stream it would read zeros
-        assert not side.query(), "the call waited for the stream"
+        return call(*targets)
+
+    with torch.cuda.stream(side):
+        # Everything that may wait by itself: the stream's first memory, kernels loaded lazily.
+        torch.cuda._sleep(1)
+        work()
+        for target in targets:
+            target.zero_()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(side):
+        torch.cuda._sleep(2_000_000_000)  # about a second
+        slept = torch.cuda.Event()
+        slept.record()
+        got = work()  # on another stream it would read zeros
+        assert not slept.query(), "the call waited for the stream"
     side.synchronize()
     assert torch.equal(got, expected)
 
@@ -119,20 +131,36 @@ def test_same_bits_in_20_runs(name: str) -> None:
 
 
 def test_more_blocks_than_65535() -> None:
-    tiny = torch.arange(70_000, dtype=torch.int32).to(torch.uint8).reshape(-1, 1, 1, 1)
-    views = fct_views(tiny.cuda(), torch.zeros(0, 70_000, 3), 0.0, 1 / 255)
+    # Eight tiny images a block: 75,000 blocks.
+    tiny = torch.arange(600_000, dtype=torch.int32).to(torch.uint8).reshape(-1, 1, 1, 1)
+    views = fct_views(tiny.cuda(), torch.zeros(0, 600_000, 3), 0.0, 1 / 255)
     assert torch.equal(views.cpu().round().to(torch.uint8), tiny)
+    # Eight rows a block.
     rows = random(2 * 600_000, 3)
-    assert torch.equal(feature_distance(rows).cpu() > 0, torch.ones(600_000, dtype=torch.bool))
+    expected = feature_distance(rows.cpu())
+    torch.testing.assert_close(feature_distance(rows).cpu(), expected)
+    maps, params = random(70_000, 1, 2, 2), torch.tensor([180.0, 0.0, 0.0]).expand(70_000, 3)
+    torch.testing.assert_close(warp_distance(maps, params).cpu(), warp_distance(maps.cpu(), params))
+
+
+def test_more_work_than_the_largest_grid() -> None:
+    rows = random(2 * 9_000_000, 1)  # 2^20 blocks of eight rows are 8,388,608
+    torch.testing.assert_close(feature_distance(rows).cpu(), feature_distance(rows.cpu()))
 
 
 def test_a_slice_that_starts_between_16_bytes() -> None:
     flat = random(1 + 4 * 8 * 16 * 16)
     odd = flat[1:].reshape(4, 8, 16, 16)
     assert odd.data_ptr() % 16
-    assert torch.equal(feature_distance(odd), feature_distance(odd.clone()))
     params = torch.tensor([[30.0, 1.0, 2.0]] * 4)
-    assert torch.equal(warp_distance(odd, params), warp_distance(odd.clone(), params))
+    for function in (feature_distance, lambda x: warp_distance(x, params)):
+        results = []
+        for x in (odd, odd.clone()):
+            leaf = x.detach().requires_grad_()
+            assert leaf.data_ptr() == x.data_ptr()
+            distance = function(leaf)
+            results.append((distance, torch.autograd.grad(distance.sum(), leaf)[0]))
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU only")

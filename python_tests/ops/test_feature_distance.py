@@ -11,7 +11,7 @@ from fctfast.ops import feature_distance, reference
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # Samples, features; 60 are seven and a half GPU vectors in 16 bits.
 SHAPES = [(256, 512), (252, 507), (251, 123), (3, 1), (2, 16), (1, 4099), (5, 60)]
-MAPS = [(64, 128, 4, 4), (63, 123, 7, 5), (5, 16, 1, 1), (2, 3, 33, 31)]
+MAPS = [(64, 128, 4, 4), (63, 123, 7, 5), (5, 16, 1, 1), (2, 3, 33, 31), (3, 24, 30, 20)]
 OP = torch.ops.fctfast.feature_distance
 # One float32 rounding of a sum held in 32 lanes: a few units of 2^-24.
 BOUND = 1e-6
@@ -64,8 +64,9 @@ def test_maps_are_pooled_and_both_layouts_agree(
 
 @pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
 @pytest.mark.parametrize("channels_last", [False, True])
-# 63 pixels: more than a warp of the GPU writes at once.
-@pytest.mark.parametrize("shape", [(12, 37), (12, 16, 3, 5), (12, 3, 9, 7)])
+# 63 pixels: more than a warp of the GPU writes at once. 24 channels of 300 pixels: several lanes
+# and warps to each in either layout.
+@pytest.mark.parametrize("shape", [(12, 37), (12, 16, 3, 5), (12, 3, 9, 7), (12, 24, 20, 15)])
 def test_gradient_with_a_random_upstream(
     shape: tuple[int, ...],
     channels_last: bool,
@@ -204,6 +205,9 @@ def test_opcheck_and_compile() -> None:
         torch.library.opcheck(OP, (features, 2, True))
     channels_last = random(6, 3, 2, 2).contiguous(memory_format=torch.channels_last)
     torch.library.opcheck(OP, (channels_last.requires_grad_(), 1, False))
+    # A sequence's features as a map of width 1: torch counts it as channels_last.
+    sequence = random(4, 5, 8).permute(0, 2, 1).unsqueeze(-1)
+    torch.library.opcheck(OP, (sequence.requires_grad_(), 1, False))
     compiled = torch.compile(
         lambda f: feature_distance(f.relu(), 2).log1p().sum(), fullgraph=True, backend="inductor"
     )

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from fctfast.ops import reference, sample_rotate_affine
+from fctfast.ops._checks import coefficients
+from fctfast.ops.reference.affine import fixed_point_coefficients
 from fctfast.ops.reference.sample_rotate_affine import philox4x32
 
 TAU = (180.0, (0.2, 0.2), (32, 32))
@@ -110,6 +112,31 @@ def test_opcheck_and_compile() -> None:
         lambda i: sample_rotate_affine(i, 1, range(2), *TAU), fullgraph=True, backend="aot_eager"
     )
     assert torch.equal(compiled(ids), sample_rotate_affine(ids, 1, range(2), *TAU))
+
+
+# Beyond these a turned corner no longer fits into 16.16: at 28,000 squared 84 % of the pixels of
+# some angles came from elsewhere.
+@pytest.mark.parametrize("size", [(27145, 27145), (32767, 1), (1, 32767), (20000, 29000)])
+def test_the_largest_frames_have_exact_coefficients(size: tuple[int, int]) -> None:
+    angles = torch.cat([torch.arange(-180.0, 180.0, 7.5), torch.tensor([45.001, -134.99])])
+    params = torch.stack([angles, torch.zeros_like(angles), torch.zeros_like(angles)], 1)
+    words = torch.ops.fctfast.affine_coefficients(params[None], *size, False)
+    exact = fixed_point_coefficients(params, size)
+    assert torch.equal(words[0].long(), exact)
+    corners = torch.tensor([(x, y) for x in (0, size[1] - 1) for y in (0, size[0] - 1)])
+    for row in (exact[:, :3], exact[:, 3:6]):
+        places = row[:, 2:] + row[:, :1] * corners[:, 0] + row[:, 1:2] * corners[:, 1]
+        assert int(places.abs().max()) < 2**31
+
+
+@pytest.mark.parametrize("size", [(27146, 27146), (32767, 20000)])
+def test_larger_frames_are_refused_for_nearest_alone(size: tuple[int, int]) -> None:
+    params = torch.zeros(1, 3)
+    with pytest.raises(ValueError, match=r"add up to less than 65536 pixels .* or use 'bilinear'"):
+        coefficients("op", params, 1, size, "nearest")
+    with pytest.raises(RuntimeError, match=r"diagonal below 65536"):
+        torch.ops.fctfast.affine_coefficients(params[None], *size, False)
+    assert coefficients("op", params, 1, size, "bilinear").shape == (1, 1, 6)
 
 
 @pytest.mark.parametrize(

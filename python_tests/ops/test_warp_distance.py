@@ -98,6 +98,22 @@ def test_gradient_with_a_random_upstream(
     assert_close_to_reference(ours, plain, exact, 1e-7 if dtype == torch.float64 else BOUND)
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_an_infinity_spreads_as_in_the_reference(interpolation: str, device: str) -> None:
+    x = torch.ones(1, 1, 6, 6)
+    x[0, 0, 2, 3] = float("inf")
+    params = torch.tensor([[0.0, 1.0, 0.0]])  # taps of weight 0 touch it
+
+    def gradient(function: Callable[..., Tensor], leaf: Tensor) -> Tensor:
+        leaf = leaf.detach().requires_grad_()
+        distance = function(leaf, params, interpolation=interpolation)
+        return torch.autograd.grad(distance.sum(), leaf)[0].cpu()
+
+    ours, theirs = gradient(warp_distance, x.to(device)), gradient(reference.warp_distance, x)
+    assert torch.equal(ours.isfinite(), theirs.isfinite())
+    assert torch.equal(ours.isnan(), theirs.isnan())
+
+
 @pytest.mark.parametrize("size", [(3, 32767), (32767, 3)])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 def test_gradient_at_the_longest_side(

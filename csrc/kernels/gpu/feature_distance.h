@@ -5,6 +5,8 @@
 // feature is read exactly once. No thread adds to what another owns.
 #pragma once
 
+#include <algorithm>
+
 #include "../args.h"
 #include "../divider.h"
 #include "reduce.h"
@@ -23,12 +25,25 @@ struct FeatureParams {
   const Acc* grad;     // [draws][batch]
   T* grad_features;    // like features
   Divider per_sample;  // tiles of draws; in the backward units of channels
-  int lanes;           // a channel's lanes where pixels lie innermost (a power of two), else 1
+  int lanes;           // of a warp, that share a channel's pixels (a power of two)
   int team_warps;      // of the forward: warps that share a sample
 };
 
-// The sums over pixels that a thread holds, V channels side by side or, where pixels lie
-// innermost, one channel whose pixels are read V at a time by `lanes` lanes.
+// Which of its warp's channels (or V channels) a thread works for, and as which of their lanes.
+// Neighbouring threads read neighbouring memory: pixels of a channel, or channels of a pixel.
+struct Seat {
+  int unit, lane, stride;  // stride: from one of a unit's lanes to the next
+};
+
+template <bool PixelsLast>
+__device__ __forceinline__ Seat seat_of(int lanes) {
+  const int in_warp = static_cast<int>(threadIdx.x) % kWarp, units = kWarp / lanes;
+  return PixelsLast ? Seat{in_warp / lanes, in_warp % lanes, 1}
+                    : Seat{in_warp % units, in_warp / units, units};
+}
+
+// The sums over pixels that a thread holds: V channels side by side or, where pixels lie
+// innermost, one channel whose pixels are read V at a time.
 template <typename T, int V, bool PixelsLast>
 struct Pool {
   using Acc = Accumulator<T>;
@@ -37,7 +52,7 @@ struct Pool {
 
   // Every lane of the warp calls; a lane with `active` unset adds nothing.
   __device__ __forceinline__ void run(const FeatureParams<T>& p, int64_t row, int64_t channel,
-                                      int lane, bool active) {
+                                      const Seat& seat, bool active) {
     using Vector = Vec<T, V>;
     for (int v = 0; v < kChannels; ++v) sum[v] = 0;
     const T* from = p.features + row * p.width * p.pixels;
@@ -45,7 +60,7 @@ struct Pool {
       Acc part[V] = {};
       if (active) {
         from += channel * p.pixels;
-        for (int64_t i = static_cast<int64_t>(lane) * V; i < p.pixels; i += p.lanes * V) {
+        for (int64_t i = static_cast<int64_t>(seat.lane) * V; i < p.pixels; i += p.lanes * V) {
           const Vector got = load(reinterpret_cast<const Vector*>(from + i));
 #pragma unroll
           for (int v = 0; v < V; ++v) part[v] += widen(got.at[v]);
@@ -53,18 +68,18 @@ struct Pool {
       }
 #pragma unroll
       for (int v = 0; v < V; ++v) sum[0] += part[v];
-      sum[0] = lane_sum(sum[0], p.lanes);
     } else if (active) {
       from += channel;
-      for (int64_t i = 0; i < p.pixels; ++i, from += p.width) {
-        const Vector got = load(reinterpret_cast<const Vector*>(from));
+      for (int64_t i = seat.lane; i < p.pixels; i += p.lanes) {
+        const Vector got = load(reinterpret_cast<const Vector*>(from + i * p.width));
 #pragma unroll
         for (int v = 0; v < V; ++v) sum[v] += widen(got.at[v]);
       }
     }
     if (p.pixels == 1) return;  // a division costs more than all the rest
 #pragma unroll
-    for (int v = 0; v < kChannels; ++v) sum[v] /= static_cast<Acc>(p.pixels);
+    for (int v = 0; v < kChannels; ++v)
+      sum[v] = lane_sum(sum[v], p.lanes, seat.stride) / static_cast<Acc>(p.pixels);
   }
 };
 
@@ -75,7 +90,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
   using Pooled = Pool<T, V, PixelsLast>;
   const int team_threads = p.team_warps * kWarp, teams = kThreads / team_threads;
   const int member = static_cast<int>(threadIdx.x) % team_threads;
-  const int lane = member % p.lanes;
+  const Seat seat = seat_of<PixelsLast>(p.lanes);
+  const int unit = member / kWarp * (kWarp / p.lanes) + seat.unit;
   const int64_t step = static_cast<int64_t>(team_threads / p.lanes) * Pooled::kChannels;
   const int64_t items = p.batch * p.per_sample.divisor;
   for (int64_t first = blockIdx.x * static_cast<int64_t>(teams); first < items;
@@ -86,13 +102,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     const bool present = item < items;
     Acc total[kDrawTile] = {};
     for (int64_t base = 0; base < p.width; base += step) {
-      const int64_t channel = base + member / p.lanes * Pooled::kChannels;
+      const int64_t channel = base + int64_t{unit} * Pooled::kChannels;
       const bool active = present && channel < p.width;
       Pooled own, view;
-      own.run(p, sample, channel, lane, active);
+      own.run(p, sample, channel, seat, active);
 #pragma unroll
       for (int k = 0; k < kDrawTile; ++k) {
-        view.run(p, (draw + k + 1) * p.batch + sample, channel, lane, active && draw + k < p.draws);
+        view.run(p, (draw + k + 1) * p.batch + sample, channel, seat, active && draw + k < p.draws);
 #pragma unroll
         for (int v = 0; v < Pooled::kChannels; ++v) {
           const Acc d = own.sum[v] - view.sum[v];
@@ -102,7 +118,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     }
     // Each of a channel's lanes holds its square: one of them counts.
     for (int k = 0; k < kDrawTile; ++k)
-      if (lane != 0) total[k] = 0;
+      if (seat.lane != 0) total[k] = 0;
     team_sums(total, p.team_warps);
     if (present && member == 0)
       for (int k = 0; k < kDrawTile && draw + k < p.draws; ++k)
@@ -113,7 +129,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
 // Writes `value`, or its negative, to every pixel of the thread's channels in a row's gradient.
 template <typename T, int V, bool PixelsLast, typename Acc, int N>
 __device__ __forceinline__ void spread(const FeatureParams<T>& p, int64_t row, int64_t channel,
-                                       int lane, Acc sign, const Acc (&value)[N]) {
+                                       const Seat& seat, Acc sign, const Acc (&value)[N]) {
   using Vector = Vec<T, V>;
   Vector made;
 #pragma unroll
@@ -121,12 +137,12 @@ __device__ __forceinline__ void spread(const FeatureParams<T>& p, int64_t row, i
   T* to = p.grad_features + row * p.width * p.pixels;
   if (PixelsLast) {
     to += channel * p.pixels;
-    for (int64_t i = static_cast<int64_t>(lane) * V; i < p.pixels; i += p.lanes * V)
+    for (int64_t i = static_cast<int64_t>(seat.lane) * V; i < p.pixels; i += p.lanes * V)
       store_streaming(reinterpret_cast<Vector*>(to + i), made);
   } else {
     to += channel;
-    for (int64_t i = 0; i < p.pixels; ++i, to += p.width)
-      store_streaming(reinterpret_cast<Vector*>(to), made);
+    for (int64_t i = seat.lane; i < p.pixels; i += p.lanes)
+      store_streaming(reinterpret_cast<Vector*>(to + i * p.width), made);
   }
 }
 
@@ -136,46 +152,50 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
   using Acc = Accumulator<T>;
   using Pooled = Pool<T, V, PixelsLast>;
   const int64_t units = p.batch * p.per_sample.divisor;
-  const int per_block = kThreads / p.lanes, lane = static_cast<int>(threadIdx.x) % p.lanes;
+  const Seat seat = seat_of<PixelsLast>(p.lanes);
+  const int per_warp = kWarp / p.lanes, per_block = kThreads / p.lanes;
   for (int64_t first = blockIdx.x * static_cast<int64_t>(per_block); first < units;
        first += static_cast<int64_t>(gridDim.x) * per_block) {
-    const int64_t unit = first + static_cast<int>(threadIdx.x) / p.lanes;
+    const int64_t unit = first + static_cast<int>(threadIdx.x) / kWarp * per_warp + seat.unit;
     const bool active = unit < units;
     const Divided in_row = divide(unit, p.per_sample);
     const int64_t sample = in_row.quotient, channel = in_row.rest * Pooled::kChannels;
     Pooled own, view;
-    own.run(p, sample, channel, lane, active);
+    own.run(p, sample, channel, seat, active);
     Acc total[Pooled::kChannels] = {}, pull[Pooled::kChannels];
     for (int64_t draw = 0; draw < p.draws; ++draw) {
       const int64_t row = (draw + 1) * p.batch + sample;
-      view.run(p, row, channel, lane, active);
+      view.run(p, row, channel, seat, active);
       const Acc g = active ? p.grad[draw * p.batch + sample] * p.scale : Acc{0};
 #pragma unroll
       for (int v = 0; v < Pooled::kChannels; ++v) {
         pull[v] = g * (own.sum[v] - view.sum[v]);
         total[v] += pull[v];
       }
-      if (active) spread<T, V, PixelsLast>(p, row, channel, lane, Acc{-1}, pull);
+      if (active) spread<T, V, PixelsLast>(p, row, channel, seat, Acc{-1}, pull);
     }
-    if (active) spread<T, V, PixelsLast>(p, sample, channel, lane, Acc{1}, total);
+    if (active) spread<T, V, PixelsLast>(p, sample, channel, seat, Acc{1}, total);
   }
 }
 
 template <typename T, int V, bool PixelsLast>
 cudaError_t launch_feature_distance_as(FeatureParams<T> p, bool backward, cudaStream_t stream) {
+  // As many lanes as a channel has vectors of pixels; or, where channels lie innermost, enough to
+  // give a block work, with 32 bytes of channels side by side.
+  const int64_t units = p.width / Pool<T, V, PixelsLast>::kChannels;
+  const int64_t most = PixelsLast ? ceil_div(p.pixels, V) : std::min(p.pixels, kThreads / units);
   p.lanes = 1;
-  if (PixelsLast)
-    while (p.lanes < kWarp && p.lanes * V < p.pixels) p.lanes *= 2;
+  while (p.lanes < (PixelsLast ? kWarp : kWarp / 2) && p.lanes < most) p.lanes *= 2;
   if (backward) {
-    p.per_sample = make_divider(p.width / Pool<T, V, PixelsLast>::kChannels);
-    const int64_t units = p.batch * p.per_sample.divisor;
+    p.per_sample = make_divider(units);
     return launch(feature_distance_backward_kernel<T, V, PixelsLast>,
-                  grid_for(ceil_div(units, kThreads / p.lanes)), kThreads, 0, stream, p);
+                  grid_for(ceil_div(p.batch * units, kThreads / p.lanes)), kThreads, 0, stream, p);
   }
   // About two vectors of each row a thread, so that small batches reach every unit. Never by the
   // batch itself: a sample's bits must not depend on its neighbours.
   p.team_warps = 1;
-  while (p.team_warps < kThreads / kWarp && p.width * p.pixels > 2 * V * kWarp * p.team_warps)
+  while (p.team_warps < kThreads / kWarp && kWarp * p.team_warps < units * p.lanes &&
+         p.width * p.pixels > 2 * V * kWarp * p.team_warps)
     p.team_warps *= 2;
   const int64_t teams = kThreads / kWarp / p.team_warps;
   p.per_sample = make_divider(ceil_div(p.draws, kDrawTile));

@@ -5,12 +5,13 @@
 
 namespace fctfast::gpu {
 
-// The sum over each group of `width` neighbouring lanes (a power of two); every lane of the warp
-// calls, and every lane gets its group's sum: both partners of a step add the same two numbers.
+// The sum over each group of `width` lanes that lie `stride` apart (powers of two); every lane of
+// the warp calls, and every lane gets its group's sum: both partners of a step add the same two
+// numbers.
 template <typename T>
-__device__ __forceinline__ T lane_sum(T value, int width = kWarp) {
+__device__ __forceinline__ T lane_sum(T value, int width = kWarp, int stride = 1) {
   for (int offset = width / 2; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(kAllLanes, value, offset);
+    value += __shfl_xor_sync(kAllLanes, value, offset * stride);
   return value;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "../args.h"
 #include "../bilinear.h"
@@ -64,10 +65,11 @@ struct Taker<T, false> {
   __device__ __forceinline__ Acc value(const WarpParams<T>&, const T* plane, Acc fill) const {
     return index >= 0 ? widen(load(plane + index)) : fill;
   }
-  // How much of the pixel at (x, y) it takes.
-  __device__ __forceinline__ Acc share(const WarpParams<T>& p, int32_t x, int32_t y) const {
-    return index == y * p.width + x ? Acc{1} : Acc{0};
+  // Whether it takes of the pixel at (x, y), and how much.
+  __device__ __forceinline__ bool takes(const WarpParams<T>& p, int32_t x, int32_t y) const {
+    return index == y * p.width + x;
   }
+  __device__ __forceinline__ Acc share(int32_t, int32_t) const { return Acc{1}; }
 };
 
 template <typename T>
@@ -89,10 +91,12 @@ struct Taker<T, true> {
     }
     return sum;
   }
-  __device__ __forceinline__ Acc share(const WarpParams<T>&, int32_t x, int32_t y) const {
-    const int32_t right = x - point.x, down = y - point.y;
-    const bool taken = (right & ~1) == 0 && (down & ~1) == 0;
-    return taken ? bilinear_weight(point, right + 2 * down) : Acc{0};
+  // A tap of weight 0 counts: 0 times infinity is NaN, as on the CPU.
+  __device__ __forceinline__ bool takes(const WarpParams<T>&, int32_t x, int32_t y) const {
+    return ((x - point.x) & ~1) == 0 && ((y - point.y) & ~1) == 0;
+  }
+  __device__ __forceinline__ Acc share(int32_t x, int32_t y) const {
+    return bilinear_weight(point, x - point.x + 2 * (y - point.y));
   }
 };
 
@@ -177,8 +181,8 @@ struct Middle {
 
 __device__ __forceinline__ Middle solve(float xx, float xy, float yx, float yy, float tx,
                                         float ty) {
-  const float determinant = xx * yy - xy * yx;
-  return {(yy * tx - xy * ty) / determinant, (xx * ty - yx * tx) / determinant};
+  const float inverse = 1.0f / (xx * yy - xy * yx);
+  return {(yy * tx - xy * ty) * inverse, (xx * ty - yx * tx) * inverse};
 }
 
 __device__ __forceinline__ Middle middle_of(const NearestCoefficients& k, int32_t x, int32_t y) {
@@ -239,8 +243,8 @@ __device__ __forceinline__ void pixel_gradient(const WarpParams<T>& p, int64_t s
         if (tx < 0 || tx >= p.width || ty < 0 || ty >= p.height) continue;
         Taker<T, Bilinear> taker;
         taker.locate(p, item, tx, ty);
-        const Acc share = taker.share(p, x, y);
-        if (share == Acc{0}) continue;
+        if (!taker.takes(p, x, y)) continue;
+        const Acc share = taker.share(x, y);
         const int64_t at = static_cast<int64_t>(ty) * p.width + tx;
 #pragma unroll
         for (int c = 0; c < kChannelTile; ++c) {
@@ -336,7 +340,8 @@ enum class Fills { one, few, many };
 
 inline Fills fills_of(const WarpDistanceArgs& a) {
   bool one = true;
-  for (int64_t c = 1; c < a.channels; ++c) one = one && a.fill[c] == a.fill[0];
+  for (int64_t c = 1; c < a.channels; ++c)  // by bits: a NaN is like itself
+    one = one && std::memcmp(&a.fill[c], &a.fill[0], sizeof a.fill[0]) == 0;
   return one ? Fills::one : a.channels <= kMaxChannels ? Fills::few : Fills::many;
 }
 
