@@ -231,12 +231,12 @@ _FEATURE_FORWARD = [
     ),
     Mutation(
         "feature-every-lane-counts", "feature_distance", "mask", _FEATURE,
-        "if (lane != 0) total[k] = 0;", "if (lane != 0) total[k] += 0;",
+        "if (seat.lane != 0) total[k] = 0;", "if (seat.lane != 0) total[k] += 0;",
         "each of a channel's lanes adds its square",
     ),
     Mutation(
         "feature-pool-whole-warp", "feature_distance", "mask", _FEATURE,
-        "lane_sum(sum[0], p.lanes)", "lane_sum(sum[0])",
+        "lane_sum(sum[v], p.lanes, seat.stride)", "lane_sum(sum[v])",
         "a channel's pixels are summed over the whole warp",
     ),
     Mutation(
@@ -267,8 +267,8 @@ _FEATURE_FORWARD = [
     ),
     Mutation(
         "feature-pooled-16-bit", "feature_distance", "rounding", _FEATURE,
-        "sum[v] /= static_cast<Acc>(p.pixels);",
-        "sum[v] = widen(narrow<T>(sum[v] / static_cast<Acc>(p.pixels)));",
+        "lane_sum(sum[v], p.lanes, seat.stride) / static_cast<Acc>(p.pixels);",
+        "widen(narrow<T>(lane_sum(sum[v], p.lanes, seat.stride) / static_cast<Acc>(p.pixels)));",
         "the pooled value rounded to the features' type",
     ),
     Mutation(
@@ -376,7 +376,7 @@ _FEATURE_BACKWARD = [
     ),
     Mutation(
         "feature-grad-sign", "feature_distance_backward", "constant", _FEATURE,
-        "lane, Acc{-1}, pull)", "lane, Acc{1}, pull)",
+        "seat, Acc{-1}, pull)", "seat, Acc{1}, pull)",
         "a view's gradient has the sample's sign",
     ),
 ]  # fmt: skip
@@ -539,7 +539,8 @@ _WARP_BACKWARD = [
     ),
     Mutation(
         "warp-grad-weight-swapped", "warp_distance_backward", "index", _WARP,
-        "bilinear_weight(point, right + 2 * down)", "bilinear_weight(point, down + 2 * right)",
+        "bilinear_weight(point, x - point.x + 2 * (y - point.y))",
+        "bilinear_weight(point, y - point.y + 2 * (x - point.x))",
         "what a neighbour took from the right and from below is swapped",
     ),
     Mutation(
@@ -562,7 +563,7 @@ _WARP_BACKWARD = [
     ),
     Mutation(
         "warp-grad-system", "warp_distance_backward", "index", _WARP,
-        "(yy * tx - xy * ty) / determinant", "(yy * tx - yx * ty) / determinant",
+        "(yy * tx - xy * ty) * inverse", "(yy * tx - yx * ty) * inverse",
         "the linear system's off-diagonal entries swapped",
     ),
     Mutation(
