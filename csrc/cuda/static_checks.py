@@ -371,7 +371,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python csrc/cuda/static_checks.py                     everything, as CI does\n"
-        "  python csrc/cuda/static_checks.py --arch 80 90 --jobs 1 --build-dir /tmp/checks\n"
+        "  python csrc/cuda/static_checks.py --arch 80 90 --jobs 1 --build-dir build/checks\n"
         "  python csrc/cuda/static_checks.py --update            record what kernels use now\n"
         "  python csrc/cuda/static_checks.py --strict-claims --table occupancy.md\n"
         "exit status: 0 all good, 1 something is wrong, 2 the checks cannot run here",
