@@ -26,12 +26,6 @@ std::string ranks(const std::vector<unsigned>& list) {  // "0-31, 40"
   return out.str();
 }
 
-std::string hex(uint32_t mask) {
-  std::ostringstream out;
-  out << "0x" << std::hex << mask;
-  return out.str();
-}
-
 void check_launch(Dim3 grid, Dim3 block, size_t shared) {
   const auto refuse = [](const std::string& what) { throw Error("launch: " + what); };
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
@@ -50,6 +44,12 @@ void check_launch(Dim3 grid, Dim3 block, size_t shared) {
 }
 
 }  // namespace
+
+std::string hex(uint32_t mask) {
+  std::ostringstream out;
+  out << "0x" << std::hex << mask;
+  return out.str();
+}
 
 Settings& settings() {
   static Settings made;
@@ -350,8 +350,7 @@ class BlockOrder {
   uint64_t count_, at_ = 0, step_ = 1;
 };
 
-void run(const char*, Dim3 grid, Dim3 block, size_t shared_bytes,
-         const std::function<void()>& body) {
+void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& body) {
   if (Block::current != nullptr) throw Error("launch: a kernel cannot launch a kernel here");
   check_launch(grid, block, shared_bytes);
   // A launch that fails frees what its threads read, and none of them ends before that.

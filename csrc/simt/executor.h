@@ -63,13 +63,12 @@ unsigned char* dynamic_shared();
 // The block's array with this key (one for each declaration), made when its first thread arrives.
 unsigned char* static_shared(const void* key, const char* name, size_t bytes);
 
-void run(const char* name, Dim3 grid, Dim3 block, size_t shared_bytes,
-         const std::function<void()>& body);
+void run(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& body);
 
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), Dim3 grid, Dim3 block, size_t shared_bytes,
             const Arguments&... arguments) {
-  run("kernel", grid, block, shared_bytes, [&] { kernel(arguments...); });
+  run(grid, block, shared_bytes, [&] { kernel(arguments...); });
 }
 
 }  // namespace simt

@@ -80,7 +80,6 @@ class Block {
   void resume(Thread& t);
   void release_barrier();
   void give_up();
-  void make_order();
 
   const std::function<void()>& body_;
   size_t shared_bytes_;
@@ -104,6 +103,8 @@ class Block {
   std::string error_;
   bool given_up_ = false;
 };
+
+std::string hex(uint32_t mask);
 
 // ThreadSanitizer's view of a barrier; nothing elsewhere.
 void arrive(void* object);

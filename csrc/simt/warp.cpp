@@ -1,18 +1,10 @@
 #include "warp.h"
 
-#include <sstream>
-
 #include "sanitizers.h"
 #include "threads.h"
 
 namespace simt {
 namespace {
-
-std::string hex(uint32_t mask) {
-  std::ostringstream out;
-  out << "0x" << std::hex << mask;
-  return out.str();
-}
 
 bool same(const Collective& a, const Collective& b) {
   return std::strcmp(a.name, b.name) == 0 && a.mask == b.mask && a.site == b.site;
