@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -49,16 +50,14 @@ class Counter:
         Raises:
             RuntimeError: it cannot be built here.
         """
-        spec = importlib.util.spec_from_file_location(
-            "fctfast_simt_harness", CHECKOUT / "csrc" / "simt" / "harness.py"
-        )
-        if spec is None or spec.loader is None:
+        tools = CHECKOUT / "csrc" / "simt"
+        if not (tools / "harness.py").is_file():
             raise RuntimeError("no csrc/simt/harness.py: run this from a checkout")
-        harness: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(harness)
-        path = harness.build("plain", build)
-        self.module: ModuleType = harness.load(path)
-        self._ops = harness.Ops(self.module, path)
+        if str(tools) not in sys.path:
+            sys.path.insert(0, str(tools))
+        harness: Any = importlib.import_module("harness")
+        self._ops = importlib.import_module("served_ops").Ops(harness.build("plain", build))
+        self.module: ModuleType = self._ops.module
 
     def count(self, case: Case) -> Count:
         """Count a case's accesses from a run of its first samples.

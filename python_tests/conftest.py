@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,16 +70,17 @@ def small_set() -> ImageSet:
 
 
 @pytest.fixture(scope="session")
-def simt() -> ModuleType:
+def simt_tools() -> Iterator[Callable[[str], ModuleType]]:
+    """Import a Python file of `csrc/simt` by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(CHECKOUT / "csrc" / "simt")
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="session")
+def simt(simt_tools: Callable[[str], ModuleType]) -> ModuleType:
     """`csrc/simt/harness.py`: builds the executor and runs the CUDA kernels on it."""
-    spec = importlib.util.spec_from_file_location(
-        "fctfast_simt_harness", CHECKOUT / "csrc" / "simt" / "harness.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return simt_tools("harness")
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +106,6 @@ def simt_build(simt: ModuleType) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def simt_ops(simt: ModuleType, simt_build: Callable[[str], Path]) -> Any:
+def simt_ops(simt_tools: Callable[[str], ModuleType], simt_build: Callable[[str], Path]) -> Any:
     """The ops, served by the executor in its plain mode."""
-    path = simt_build("plain")
-    return simt.Ops(simt.load(path), path)
+    return simt_tools("served_ops").Ops(simt_build("plain"))

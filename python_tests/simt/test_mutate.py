@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,10 +15,8 @@ CSRC = Path(__file__).resolve().parents[2] / "csrc"
 
 
 @pytest.fixture(scope="module")
-def mutate() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(CSRC / "simt")
-        yield importlib.import_module("mutate")
+def mutate(simt_tools: Callable[[str], ModuleType]) -> ModuleType:
+    return simt_tools("mutate")
 
 
 def mutation(mutate: Any, **change: str) -> Any:
