@@ -35,6 +35,7 @@ def run(
     alpha_c: runs.AlphaC = None,
     alpha_p: runs.AlphaP = None,
     draws: runs.Draws = None,
+    transform: runs.Transform = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -80,6 +81,7 @@ def run(
                 "--alpha-c": alpha_c,
                 "--alpha-p": alpha_p,
                 "--draws": draws,
+                "--transform": transform,
             }
         )
     weights_alone = checkpoint is not None and model is not None
@@ -100,6 +102,7 @@ def run(
         alpha_c=alpha_c,
         alpha_p=alpha_p,
         draws=draws,
+        transform=transform,
         # With weights alone these two name their network; the probe keeps the recipe's.
         model=None if weights_alone else model,
         width=None if weights_alone else width,

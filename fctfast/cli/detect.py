@@ -25,6 +25,7 @@ def run(
     alpha_c: runs.AlphaC = None,
     alpha_p: runs.AlphaP = None,
     draws: runs.Draws = None,
+    transform: runs.Transform = None,
     model: runs.Model = None,
     width: runs.Width = None,
     split: common.Split = "train",
@@ -49,6 +50,7 @@ def run(
       fctfast detect --data-dir images --out runs/audit
       fctfast detect --data-dir cifar10.zip --recipe cifar10-cpu --fail-on-suspicious
       fctfast detect --data-dir poisoned --mode published --json
+      fctfast detect --data-dir images --transform blur+rotate --out runs/blurred
     """
     from fctfast.detect import detect
     from fctfast.train import make_progress
@@ -60,6 +62,7 @@ def run(
         alpha_c=alpha_c,
         alpha_p=alpha_p,
         draws=draws,
+        transform=transform,
         model=model,
         width=width,
         batch_size=batch_size,

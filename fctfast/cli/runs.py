@@ -42,6 +42,13 @@ Draws = Annotated[
     int | None,
     typer.Option(min=1, help="Transformed views of each sample; default: the recipe's."),
 ]
+TRANSFORM_HELP = (
+    "tau: rotate, affine, flip, crop, blur, erase, or two of them as a+b, a first (36 pairs)"
+)
+Transform = Annotated[
+    str | None,
+    typer.Option(metavar="A+B", help=f"{TRANSFORM_HELP}; default: the recipe's, rotate+affine."),
+]
 Model = Annotated[
     str | None, typer.Option(metavar="NAME", help="Network to train; default: the recipe's.")
 ]
@@ -67,7 +74,8 @@ class Asked:
         data_dir: where the images are.
         recipe: name or file, or None to choose one.
         mode: "robust" or "published".
-        alpha_c, alpha_p, draws, model, width, batch_size: override the recipe; None leaves it.
+        alpha_c, alpha_p, draws, transform, model, width, batch_size: override the recipe; None
+            leaves it.
         amp: 16-bit arithmetic.
         split, limit: which images.
         image_size: one side or (height, width) in pixels; None keeps the images' own.
@@ -80,6 +88,7 @@ class Asked:
     alpha_c: float | None = None
     alpha_p: float | None = None
     draws: int | None = None
+    transform: str | None = None
     model: str | None = None
     width: int | None = None
     batch_size: int | None = None
@@ -147,6 +156,8 @@ class Asked:
             self._refuse_fixed(detect)
         if self.draws is not None:
             detect = replace(detect, score=replace(detect.score, draws=self.draws))
+        if self.transform is not None:
+            detect = replace(detect, score=replace(detect.score, transform=self.transform))
         probe, base, removal = detect.probe, config.base, config.removal
         if self.batch_size is not None:
             probe = replace(probe, fit=replace(probe.fit, batch_size=self.batch_size))

@@ -30,9 +30,9 @@ def run(
     feature_layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Layer that gives the features, if unclear.")
     ] = None,
-    transform: Annotated[str, typer.Option(help="rotate+affine, rotate or affine.")] = (
-        "rotate+affine"
-    ),
+    transform: Annotated[
+        str, typer.Option(metavar="A+B", help=f"{runs.TRANSFORM_HELP}.")
+    ] = "rotate+affine",
     draws: Annotated[int, typer.Option(min=1, help="Transformed views of each sample.")] = 4,
     alpha_c: common.AlphaC = 0.2,
     alpha_p: common.AlphaP = 0.05,

@@ -35,6 +35,7 @@ def detect(
     alpha_c: float | None = None,
     alpha_p: float | None = None,
     draws: int | None = None,
+    transform: str | None = None,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
     out: PathLike | None = None,
@@ -50,11 +51,13 @@ def detect(
         recipe: settings by name ("cifar10", "digits", ...) or from a YAML file; it also says how
             many images of a path are read, and at which size.
         settings: the same as an object; default :class:`DetectSettings`, the paper's budgets.
-            "published" takes only the network, the normalisation and the shares from either.
+            "published" takes only the network, the normalisation, tau and the shares from either.
         seed: key of all randomness, default 0.
         alpha_c: share taken as clean; default: the settings', which is .2.
         alpha_p: share taken as poisoned; default: the settings', which is .05.
         draws: K; default: the settings', which is 4 (1 if published).
+        transform: tau by name, "a" or "a+b" of :mod:`fctfast.detect.transforms`; default: the
+            settings', which is the paper's rotate+affine.
         device: "auto" or a torch device.
         progress: where to report; default nowhere.
         out: folder for the result and for what a killed run resumes from; default: nothing is
@@ -85,7 +88,7 @@ def detect(
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
         chosen = DetectSettings.from_recipe(recipe)
         opening |= {"limit": recipe.data.limit, "image_size": recipe.data.image_size}
-    chosen = _override(chosen, mode, alpha_c, alpha_p, draws)
+    chosen = _override(chosen, mode, alpha_c, alpha_p, draws, transform)
     images = as_image_set(data, **opening)
     _check_data(images, chosen)
     mean, std = normalisation(images, None, chosen.mean, chosen.std)
@@ -202,6 +205,7 @@ def _override(
     alpha_c: float | None,
     alpha_p: float | None,
     draws: int | None,
+    transform: str | None,
 ) -> DetectSettings:
     if mode == "published":
         settings = settings.published()
@@ -212,6 +216,8 @@ def _override(
     )
     if draws is not None:
         settings = replace(settings, score=replace(settings.score, draws=draws))
+    if transform is not None:
+        settings = replace(settings, score=replace(settings.score, transform=transform))
     return settings
 
 

@@ -11,16 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fctfast.data import ImageSet
+from fctfast.detect.transforms import parse
 from fctfast.models import FeatureModel
-from fctfast.ops import fct_views, feature_distance, sample_rotate_affine
+from fctfast.ops import feature_distance
 from fctfast.train.progress import Progress, Quiet
-
-TRANSFORMS: dict[str, tuple[float, tuple[float, float]]] = {
-    "rotate+affine": (180.0, (0.2, 0.2)),
-    "rotate": (180.0, (0.0, 0.0)),
-    "affine": (0.0, (0.2, 0.2)),
-}
-"""tau by name: largest angle in degrees, largest shift as a share of the sides (App. C.5)."""
 
 PRECISIONS = {
     "auto": torch.float32,
@@ -36,7 +30,8 @@ class FctSettings:
     """How a set is scored.
 
     Args:
-        transform: name in TRANSFORMS, default the paper's rotate+affine.
+        transform: tau by name, "a" or "a+b" of :mod:`fctfast.detect.transforms`; default
+            rotate+affine, the paper's.
         draws: K, transformed views of each sample, default 4 (the paper: 1).
         over_draws: how a sample's K distances become one score: "mean", or "min": a poisoned sample
             is thrown far by every draw, a clean one is spared by some.
@@ -58,7 +53,7 @@ class FctSettings:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        _one_of("transform", self.transform, TRANSFORMS)
+        parse(self.transform)
         _one_of("over_draws", self.over_draws, ("mean", "min"))
         _one_of("reduction", self.reduction, ("sum", "mean"))
         _one_of("precision", self.precision, PRECISIONS)
@@ -132,11 +127,10 @@ def fct(
     Source: paper Eq. 1 and Algorithm 1.
     """
     settings = settings or FctSettings()
-    degrees, translate = TRANSFORMS[settings.transform]
     draws, device = settings.draws, torch.device(device)
     step = max(1, settings.batch_size // (1 + draws))
     # Every view's parameters in one call: drawing them batch by batch costs more than they weigh.
-    params = sample_rotate_affine(data.ids, seed, range(draws), degrees, translate, data.image_size)
+    tau = parse(settings.transform).draw(data.ids, seed=seed, draws=draws, size=data.image_size)
     scores = torch.empty(draws, len(data))
     norms, predicted = torch.empty(len(data)), torch.empty(len(data), dtype=torch.int64)
     classified = 0
@@ -149,13 +143,8 @@ def fct(
     ):
         for start in range(0, len(data), step):
             rows = slice(start, min(start + step, len(data)))
-            views = fct_views(
-                data.images[rows].to(device, non_blocking=True),
-                params[:, rows],
-                mean,
-                std,
-                memory_format=torch.channels_last,
-            )
+            images = data.images[rows].to(device, non_blocking=True)
+            views = tau.views(images, rows, mean, std)
             features = model.features(views)  # type: ignore[operator]
             count = rows.stop - rows.start
             if features.dim() != 2 or features.shape[0] != views.shape[0]:

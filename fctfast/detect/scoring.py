@@ -43,7 +43,7 @@ def score(
             takes (a path, a name), or a map-style dataset of (image, label).
         model: a module (torchvision, timm, or any whose features can be found), or the path of a
             checkpoint that describes itself.
-        transform: tau, a name in :data:`fctfast.detect.fct.TRANSFORMS`.
+        transform: tau, "a" or "a+b" of :mod:`fctfast.detect.transforms`.
         draws: K, transformed views of each sample, default 4.
         seed: key of tau's parameters, default 0.
         mean: channel means the model was trained with, in [0, 1] units; default: the checkpoint's,

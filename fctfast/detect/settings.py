@@ -58,7 +58,7 @@ class DetectSettings:
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         return cls(
             probe=recipe.section("probe", ProbeSettings, network=recipe.model),
-            score=replace(cls().score, draws=recipe.split.draws),
+            score=replace(cls().score, draws=recipe.split.draws, transform=recipe.split.transform),
             snapshots=recipe.split.snapshots,
             recompute_batch_norm=recipe.split.recompute_batch_norm,
             alpha_c=recipe.split.alpha_c,

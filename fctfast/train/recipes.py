@@ -74,6 +74,7 @@ class SplitSettings:
         alpha_c: share of the samples taken as clean, D_c.
         alpha_p: share taken as poisoned, D_p.
         draws: draws of tau a sample.
+        transform: tau by name, "a" or "a+b" (see fctfast.detect.transforms).
         snapshots: last passes of the probe that are scored; the most telling one counts.
         recompute_batch_norm: recompute batch-norm statistics before scoring.
 
@@ -83,6 +84,7 @@ class SplitSettings:
     alpha_c: float = 0.2
     alpha_p: float = 0.05
     draws: int = 4
+    transform: str = "rotate+affine"
     snapshots: int = 1
     recompute_batch_norm: bool = True
 

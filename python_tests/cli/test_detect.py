@@ -274,3 +274,22 @@ def test_a_recipe_with_an_unknown_key_is_refused(
     assert result.exit_code == 2
     assert "unknown key drawz" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_the_transformation_is_a_setting_like_any_other(
+    invoke: Invoke, audited: tuple[Path, Path], tiny: Path, tmp_path: Path
+) -> None:
+    data, first = audited
+    command = ("detect", "--data-dir", data, "--recipe", tiny, "--quiet")
+    blurred = invoke(*command, "--transform", "blur+flip", "--out", tmp_path / "run")
+    assert blurred.exit_code == 0, blurred.stderr
+    settings = io.read_json(tmp_path / "run" / "run.json")["settings"]["config"]
+    assert settings["score"]["transform"] == "blur+flip"
+    assert files_of(tmp_path / "run")["scores.parquet"] != files_of(first)["scores.parquet"]
+    usual = invoke(*command, "--transform", "rotate+affine", "--out", tmp_path / "usual")
+    assert usual.exit_code == 0, usual.stderr
+    assert files_of(tmp_path / "usual") == files_of(first)
+    wrong = invoke(*command, "--transform", "blur+spin", "--out", tmp_path / "wrong")
+    assert wrong.exit_code == 2
+    assert "two of them as a+b (a first), got 'blur+spin'" in wrong.stderr
+    assert not (tmp_path / "wrong").exists()

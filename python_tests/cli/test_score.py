@@ -128,7 +128,7 @@ def test_weights_alone_need_the_name_of_the_network(invoke: Invoke, tmp_path: Pa
         (("--mean", "0.5"), "--mean and --std: expected both or neither"),
         (("--mean", "a,b", "--std", "1"), "--mean: expected numbers separated by commas"),
         (("--checkpoint", "none.safetensors"), "none.safetensors"),
-        (("--transform", "spin"), "expected one of rotate+affine"),
+        (("--transform", "spin"), "expected one of rotate, affine, flip"),
         (("--model", "resnet18"), "do not fit"),
     ],
 )
