@@ -1,0 +1,198 @@
+"""The study of SD, first half: train probes and keep what they show at every moment.
+
+A case is a data set, an attack (or none), a rate, a target, a seed and a way to train the probe.
+Its folder gets one file a moment: the features of a sample of the set and of its transformed
+selves, from which `sd_candidates.py` computes every candidate statistic without another forward
+pass. A killed case goes on where it was; moments that are there are not made again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import fctfast
+from fctfast import attacks, io
+from fctfast.data import ImageSet
+from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, statistics_batches
+from fctfast.detect.fct import evaluating
+from fctfast.detect.probe import ProbeSettings, train_probe
+from fctfast.detect.scoring import normalisation
+from fctfast.detect.settings import DetectSettings
+from fctfast.detect.transforms import parse
+from fctfast.seeding import permutation
+from fctfast.train import Budget, Progress
+
+SAMPLE = 4000
+"""Samples of a set that the study looks at; all that is computed from them is a share or a mean."""
+
+DRAWS = 6
+CLEAN = "none"
+FORMAT = "fctfast-sd-moment-1"
+RECIPES = {"cifar10": "cifar10-cpu", "digits": "digits", "fashion-mnist": "cifar10-cpu"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One probe of the study.
+
+    Args:
+        data: a key of RECIPES.
+        attack: name of an attack, or "none" for the unpoisoned set.
+        rate: share of the eligible samples that is poisoned.
+        target: the target class.
+        seed: chooses the samples and the poisoned ones, and keys the probe.
+        mode: "robust" (the recipe's budgets) or "published".
+        limit: samples of the set; None is the recipe's.
+    """
+
+    data: str
+    attack: str
+    rate: float
+    target: int
+    seed: int
+    mode: str = "robust"
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Folder name, and the key of its rows in the results."""
+        share = "" if self.attack == CLEAN else f"-{100 * self.rate:g}pc-t{self.target}"
+        size = "" if self.limit is None else f"-n{self.limit}"
+        return f"{self.data}-{self.attack}{share}-s{self.seed}{size}-{self.mode}"
+
+
+def open_case(case: Case, source: str) -> tuple[ImageSet, Tensor]:
+    """Open and poison a case's set.
+
+    Args:
+        case: which.
+        source: path or name of the data.
+
+    Returns:
+        The set as a victim gets it, and bool [N], True where poisoned.
+    """
+    recipe = fctfast.train.recipes.load_recipe(RECIPES[case.data])
+    limit = case.limit or recipe.data.limit
+    clean = fctfast.open_dataset(
+        source, limit=limit, seed=case.seed, image_size=recipe.data.image_size
+    )
+    if case.attack == CLEAN:
+        return clean, torch.zeros(len(clean), dtype=torch.bool)
+    made = attacks.poison(
+        clean, attacks.get(case.attack), rate=case.rate, target=case.target, seed=case.seed
+    )
+    return made.image_set, made.poisoned_mask
+
+
+def settings_of(case: Case) -> DetectSettings:
+    """The settings of a case's probe: the recipe's, or the published ones."""
+    settings = DetectSettings.from_recipe(RECIPES[case.data])
+    if case.data == "fashion-mnist":
+        settings = replace(settings, mean=None, std=None)
+    if case.mode == "published":
+        return settings.published()
+    if case.data == "digits":  # one moment in three of the recipe's would be too coarse here
+        probe = replace(settings.probe, segment=16, spread=Budget(epochs=2))
+        settings = replace(settings, probe=probe)
+    return settings
+
+
+@torch.inference_mode()
+def observe(
+    model: nn.Module, data: ImageSet, *, mean: Any, std: Any, seed: int, draws: int
+) -> tuple[Tensor, Tensor]:
+    """Features and logits of the samples and of `draws` transformed selves.
+
+    Args:
+        model: the probe.
+        data: N samples.
+        mean: per channel.
+        std: per channel.
+        seed: key of tau.
+        draws: K.
+
+    Returns:
+        float32 [1 + K, N, D] and [1 + K, N, classes], the untransformed samples first.
+    """
+    tau = parse("rotate+affine").draw(data.ids, seed=seed, draws=draws, size=data.image_size)
+    features, logits = [], []
+    with evaluating(model):
+        for start in range(0, len(data), 32):
+            rows = slice(start, min(start + 32, len(data)))
+            views = tau.views(data.images[rows], rows, mean, std)
+            seen = model.features(views)
+            features.append(seen.reshape(1 + draws, rows.stop - start, -1))
+            logits.append(model.classify(seen).reshape(1 + draws, rows.stop - start, -1))
+    return torch.cat(features, 1), torch.cat(logits, 1)
+
+
+def collect(case: Case, source: str, work: Path, progress: Progress | None = None) -> Path:
+    """Train a case's probe and keep every moment.
+
+    Args:
+        case: which.
+        source: path or name of the data.
+        work: folder of all cases.
+        progress: where to report.
+
+    Returns:
+        The case's folder: `case.json`, `truth.safetensors`, `moment-STEP.safetensors`,
+        `weights-STEP.safetensors`.
+    """
+    folder = work / case.name
+    folder.mkdir(parents=True, exist_ok=True)
+    data, poisoned = open_case(case, source)
+    settings = settings_of(case)
+    mean, std = normalisation(data, None, settings.mean, settings.std)
+    kept = permutation(len(data), case.seed, "sd-study")[:SAMPLE].sort().values
+    sample = data.select(kept)
+    io.write_tensors(
+        folder / "truth.safetensors",
+        {"ids": sample.ids, "labels": sample.labels, "poisoned": poisoned[kept]},
+        {"classes": str(data.num_classes), "samples": str(len(data))},
+    )
+    record = {"case": asdict(case), "probe": asdict(settings.probe), "draws": DRAWS}
+    io.write_json(folder / "case.json", json.loads(json.dumps(record)))
+
+    def keep(model: nn.Module, end: dict[str, Any]) -> None:
+        path = folder / f"moment-{end['step']:05d}.safetensors"
+        if path.exists():
+            return
+        facts = {name: end[name] for name in ("step", "stage", "loss", "accuracy", "seconds")}
+        tensors = {}
+        with keep_statistics(model):
+            running = observe(model, sample, mean=mean, std=std, seed=case.seed, draws=1)
+            tensors["running_features"], tensors["running_logits"] = running
+            if case.mode == "robust":
+                batches = statistics_batches(data, mean=mean, std=std, seed=case.seed, device="cpu")
+                recompute_batch_norm(model, batches)
+                fresh = observe(model, sample, mean=mean, std=std, seed=case.seed, draws=DRAWS)
+                tensors["features"], tensors["logits"] = fresh
+            io.write_tensors(
+                folder / f"weights-{end['step']:05d}.safetensors", dict(model.state_dict())
+            )
+        io.write_tensors(path, tensors, {"format": FORMAT, "facts": json.dumps(facts)})
+
+    train_probe(
+        data,
+        settings.probe,
+        mean=mean,
+        std=std,
+        seed=case.seed,
+        checkpoint=folder / "probe-state.safetensors",
+        on_pass=lambda end: keep(end.model, end.record),
+        progress=progress,
+        device="cpu",
+    )
+    return folder
+
+
+def probe_settings(case: Case) -> ProbeSettings:
+    """The probe of a case."""
+    return settings_of(case).probe
