@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from fctfast.data import ImageSet
 from fctfast.detect.detection import Detection
-from fctfast.detect.probe import describe, train_probe
+from fctfast.detect.moments import Moments
+from fctfast.detect.probe import describe
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.settings import DetectSettings
-from fctfast.detect.snapshots import Snapshot, most_telling, read_result, take_snapshot
+from fctfast.detect.snapshots import evidence_of, most_telling
 from fctfast.detect.split import split_scores
-from fctfast.detect.verdict import judge
+from fctfast.detect.verdict import judge, suspected_samples
 from fctfast.train import Progress, resolve_device
 from fctfast.train.recipes import Recipe, load_recipe
 
@@ -92,9 +91,7 @@ def detect(
     images = as_image_set(data, **opening)
     _check_data(images, chosen)
     mean, std = normalisation(images, None, chosen.mean, chosen.std)
-    folder = None if out is None else Path(out)
-    fingerprint = images.fingerprint()
-    probe, snapshots = _probe_and_score(
+    moments = Moments(
         images,
         chosen,
         mean=mean,
@@ -102,101 +99,32 @@ def detect(
         seed=seed,
         device=resolve_device(device),
         progress=progress,
-        folder=folder,
-        fingerprint=fingerprint,
+        folder=None if out is None else Path(out),
     )
-    chosen_snapshot = most_telling(snapshots) if mode == "robust" else snapshots[-1]
-    described = {"mode": mode, "seed": seed, "step": chosen_snapshot.step, "data": fingerprint}
+    probe, snapshots = moments.train()
+    moment = most_telling(snapshots) if mode == "robust" else snapshots[-1]
+    result = moments.score(probe, moment)
+    evidence = evidence_of(result, images)
+    suspected = None
+    if mode == "robust":
+        suspected = suspected_samples(result.score("geometric"), images.labels, evidence)
+    described = {"mode": mode, "seed": seed, "step": moment.step, "data": moments.fingerprint}
     described |= asdict(replace(chosen, mean=mean, std=std))
-    scores = Scores.of(images, chosen_snapshot.fct, **described)
-    split = scores.split(chosen.alpha_c, chosen.alpha_p)
+    scores = Scores.of(
+        images, result.score(chosen.score.over_draws), suspected=suspected, **described
+    )
     detection = Detection(
         scores=scores,
-        split=split,
-        verdict=judge(chosen_snapshot.evidence),
+        split=scores.split(chosen.alpha_c, chosen.alpha_p),
+        verdict=judge(evidence),
         snapshots=tuple(s.summary() for s in snapshots),
         settings=scores.settings,
         probe=probe,
         info=describe(chosen.probe.network, images, mean, std),
     )
-    if folder is not None:
-        detection.save(folder)
+    if out is not None:
+        detection.save(Path(out))
     return detection
-
-
-def _probe_and_score(
-    images: ImageSet,
-    settings: DetectSettings,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    seed: int,
-    device: torch.device,
-    progress: Progress | None,
-    folder: Path | None,
-    fingerprint: str,
-) -> tuple[nn.Module, list[Snapshot]]:
-    passes = settings.probe.passes(images)
-    wanted = range(max(0, passes - settings.snapshots), passes)
-    taken: dict[int, Snapshot] = {}
-    identity = {
-        "data": fingerprint,
-        "probe": asdict(settings.probe),
-        "score": asdict(settings.score),
-        "recompute_batch_norm": settings.recompute_batch_norm,
-        "seed": seed,
-        "mean": mean,
-        "std": std,
-    }
-    files = {n: folder / f"snapshot-{n:03d}.safetensors" for n in wanted} if folder else {}
-    for kept in files.values():
-        # Before training: a run that goes on with other settings would leave a folder of both.
-        if kept.exists():
-            read_result(kept, len(images), identity)
-
-    def snapshot(model: nn.Module, record: dict[str, Any]) -> None:
-        number = record["pass"]
-        if number in wanted and number not in taken:
-            taken[number] = take_snapshot(
-                model,
-                images,
-                step=record["step"],
-                mean=mean,
-                std=std,
-                seed=seed,
-                settings=settings.score,
-                alpha_p=settings.alpha_p,
-                recompute=settings.recompute_batch_norm,
-                device=device,
-                progress=progress,
-                path=files.get(number),
-                identity=identity,
-            )
-
-    probe, fitted = train_probe(
-        images,
-        settings.probe,
-        mean=mean,
-        std=std,
-        seed=seed,
-        checkpoint=None if folder is None else folder / "probe-state.safetensors",
-        on_pass=lambda end: snapshot(end.model, end.record),
-        progress=progress,
-        device=device,
-    )
-    for record in fitted.history:
-        # Passes that a killed run had finished were scored before their checkpoint was written:
-        # their files are there, and no model is run. Only the last pass is the probe at hand.
-        file = files.get(record["pass"])
-        gone = file is not None and record["pass"] not in taken and not file.exists()
-        if gone and record["pass"] != passes - 1:
-            raise ValueError(
-                f"{file} is missing, and the probe of that moment is gone; the run had fewer "
-                "snapshots, or the file was deleted: start in a new folder, or delete the whole "
-                "folder"
-            )
-        snapshot(probe, record)
-    return probe, [taken[number] for number in sorted(taken)]
 
 
 def _override(

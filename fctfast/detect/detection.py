@@ -14,7 +14,7 @@ from fctfast.detect.split import Split, split_scores
 from fctfast.detect.verdict import Verdict
 from fctfast.models import ModelInfo, save_model
 
-FORMAT = "fctfast-detection-1"
+FORMAT = "fctfast-detection-2"
 SCORES_FILE, RESULT_FILE, PROBE_FILE = "scores.parquet", "detection.json", "probe.safetensors"
 
 
@@ -28,7 +28,7 @@ class Detection:
         verdict: whether there is evidence of poisoning at all.
         snapshots: health of each scored moment of the probe.
         settings: how it was made, ready for JSON.
-        probe: the trained probe, or None when loaded.
+        probe: the probe that made the scores, or None when loaded.
         info: description of the probe, or None when loaded.
     """
 
@@ -86,7 +86,11 @@ class Detection:
         scores = Scores.load(folder / SCORES_FILE, raw["settings"])
         shares = raw["split"]
         split = split_scores(
-            scores.ids, scores.fct, alpha_c=shares["alpha_c"], alpha_p=shares["alpha_p"]
+            scores.ids,
+            scores.fct,
+            suspected=scores.suspected,
+            alpha_c=shares["alpha_c"],
+            alpha_p=shares["alpha_p"],
         )
         if split.summary() != shares:
             raise ValueError(f"{folder}: {SCORES_FILE} and {RESULT_FILE} are of different runs")

@@ -33,8 +33,9 @@ class FctSettings:
         transform: tau by name, "a" or "a+b" of :mod:`fctfast.detect.transforms`; default
             rotate+affine, the paper's.
         draws: K, transformed views of each sample, default 4 (the paper: 1).
-        over_draws: how a sample's K distances become one score: "mean", or "min": a poisoned sample
-            is thrown far by every draw, a clean one is spared by some.
+        over_draws: how a sample's K distances become one score: "mean", or "geometric" (the mean of
+            their logarithms): a poisoned sample is thrown far by every draw, a clean one is spared
+            by some, and one draw that spares it counts as much as one that throws it.
         reduction: "sum" over features (Eq. 1) or "mean" (published code; the same ranking).
         batch_size: images in one forward pass, views included, default 256.
         precision: name in PRECISIONS.
@@ -54,7 +55,7 @@ class FctSettings:
 
     def __post_init__(self) -> None:
         parse(self.transform)
-        _one_of("over_draws", self.over_draws, ("mean", "min"))
+        _one_of("over_draws", self.over_draws, ("mean", "geometric"))
         _one_of("reduction", self.reduction, ("sum", "mean"))
         _one_of("precision", self.precision, PRECISIONS)
         for name in ("draws", "batch_size"):
@@ -82,13 +83,15 @@ class FctResult:
         """Make one score of the draws.
 
         Args:
-            over_draws: "mean" or "min".
+            over_draws: "mean" or "geometric".
 
         Returns:
             float64 [N].
         """
         draws = self.fct.double()
-        return draws.amin(0) if over_draws == "min" else draws.mean(0)
+        if over_draws == "geometric":
+            return draws.clamp_min(torch.finfo(torch.float32).tiny).log().mean(0).exp()
+        return draws.mean(0)
 
 
 def fct(

@@ -18,7 +18,7 @@ from fctfast.io import read_table, write_table
 PathLike: TypeAlias = str | os.PathLike[str]
 
 SCORED, BAD = "ok", "error"
-COLUMNS = ("id", "path", "label", "fct", "split", "status", "error")
+COLUMNS = ("id", "path", "label", "fct", "suspected", "split", "status", "error")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Scores:
     Args:
         ids: int64 [N], distinct.
         labels: int64 [N], as given with the data.
-        fct: float64 [N], one score of the K draws of tau (Eq. 1), their mean or the lowest of them
-            (robust audits); see :class:`FctSettings`, over_draws. Higher is more suspicious.
+        fct: float64 [N], one score of the K draws of tau (Eq. 1): their mean or, in robust
+            audits, geometric mean; see :class:`FctSettings`, over_draws. Higher is more suspicious.
+        suspected: bool [N], True in the upper group of a class whose scores form two; these samples
+            are more suspicious than all others, whatever their scores. None: no sample is.
         paths: N file names, or None for data that has none.
         quarantined: rows that could not be read: never scored, never split, always listed.
         settings: how the scores were made (draws, seed, model), ready for JSON.
@@ -41,6 +43,7 @@ class Scores:
     ids: Tensor
     labels: Tensor
     fct: Tensor
+    suspected: Tensor | None = None
     paths: tuple[str, ...] | None = None
     quarantined: tuple[Quarantined, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
@@ -49,27 +52,41 @@ class Scores:
         lengths = {self.ids.numel(), self.labels.numel(), self.fct.numel()}
         if self.paths is not None:
             lengths.add(len(self.paths))
+        if self.suspected is not None:
+            lengths.add(self.suspected.numel())
         if len(lengths) != 1:
-            raise ValueError(f"Scores: ids, labels, fct and paths differ in length: {lengths}")
+            raise ValueError(
+                f"Scores: ids, labels, fct, suspected and paths differ in length: {lengths}"
+            )
         if torch.unique(self.ids).numel() != self.ids.numel():
             raise ValueError("Scores: ids must be distinct")
 
     def __len__(self) -> int:
         return self.ids.numel()
 
+    @property
+    def suspicion(self) -> Tensor:
+        """float64 [N]: the place of each sample in the order of suspicion; equal ones share it."""
+        place: Tensor = torch.unique(self.fct, return_inverse=True)[1].double()
+        return place if self.suspected is None else place + self.suspected.double() * len(self)
+
     @classmethod
-    def of(cls, data: ImageSet, fct: Tensor, /, **settings: Any) -> Scores:
+    def of(
+        cls, data: ImageSet, fct: Tensor, /, *, suspected: Tensor | None = None, **settings: Any
+    ) -> Scores:
         """Attach scores to the set they were made from.
 
         Args:
             data: the set, in the order of fct.
             fct: floating [N].
+            suspected: bool [N]; see the class. Default: no sample is.
             settings: how they were made, under any names.
         """
         return cls(
             ids=data.ids.clone(),
             labels=data.labels.clone(),
             fct=fct.double().cpu(),
+            suspected=None if suspected is None else suspected.cpu(),
             paths=data.paths,
             quarantined=data.quarantined,
             settings=settings,
@@ -90,10 +107,12 @@ class Scores:
 
         Source: paper, Algorithm 1.
         """
-        return split_scores(self.ids, self.fct, alpha_c=alpha_c, alpha_p=alpha_p)
+        return split_scores(
+            self.ids, self.fct, suspected=self.suspected, alpha_c=alpha_c, alpha_p=alpha_p
+        )
 
     def save(self, path: PathLike, split: Split | None = None) -> Path:
-        """Write the table `id, path, label, fct, split, status, error`, sorted by id.
+        """Write the table `id, path, label, fct, suspected, split, status, error`, sorted by id.
 
         Args:
             path: Parquet file to write.
@@ -111,12 +130,19 @@ class Scores:
         )
         names = self.paths if self.paths is not None else (None,) * len(self)
         rows: list[tuple[Any, ...]] = [
-            (i, name, label, value, part[i], SCORED, None)
-            for i, name, label, value in zip(
-                self.ids.tolist(), names, self.labels.tolist(), self.fct.tolist(), strict=True
+            (i, name, label, value, apart, part[i], SCORED, None)
+            for i, name, label, value, apart in zip(
+                self.ids.tolist(),
+                names,
+                self.labels.tolist(),
+                self.fct.tolist(),
+                [False] * len(self) if self.suspected is None else self.suspected.tolist(),
+                strict=True,
             )
         ]
-        rows += [(q.id, q.path, q.label, float("nan"), "", BAD, q.error) for q in self.quarantined]
+        rows += [
+            (q.id, q.path, q.label, float("nan"), False, "", BAD, q.error) for q in self.quarantined
+        ]
         rows.sort(key=lambda row: row[0])
         columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
         write_table(
@@ -126,6 +152,7 @@ class Scores:
                 "path": list(columns.get("path", ())),
                 "label": np.asarray(columns.get("label", ()), dtype=np.int64),
                 "fct": np.asarray(columns.get("fct", ()), dtype=np.float64),
+                "suspected": np.asarray(columns.get("suspected", ()), dtype=np.bool_),
                 "split": list(columns.get("split", ())),
                 "status": list(columns.get("status", ())),
                 "error": list(columns.get("error", ())),
@@ -156,6 +183,7 @@ class Scores:
             ids=torch.from_numpy(np.asarray(table["id"], dtype=np.int64)[good]),
             labels=torch.from_numpy(np.asarray(table["label"], dtype=np.int64)[good]),
             fct=torch.from_numpy(np.asarray(table["fct"], dtype=np.float64)[good]),
+            suspected=torch.from_numpy(np.asarray(table["suspected"], dtype=np.bool_)[good]),
             paths=None if any(names[i] is None for i in good) else tuple(names[i] for i in good),
             quarantined=tuple(
                 Quarantined(

@@ -17,10 +17,10 @@ class DetectSettings:
 
     Args:
         probe: network and budgets.
-        score: draws of tau, batch size, precision. The lowest distance of four draws raised D_p's
-            precision over their mean wherever the two differed (CIFAR-10, BadNets: .936 to .969,
-            .948 to .980, .836 to .928; digits .91 to .97).
-        snapshots: last passes of the probe that are scored; the most telling one counts.
+        score: tau, draws, batch size, precision.
+        snapshots: last passes of the probe that are compared; the most telling one counts.
+        per_class: samples of each label on which they are compared; the one that counts then
+            scores the whole set.
         recompute_batch_norm: score with recomputed statistics.
         alpha_c: share taken as clean.
         alpha_p: share taken as poisoned.
@@ -29,8 +29,9 @@ class DetectSettings:
     """
 
     probe: ProbeSettings = field(default_factory=ProbeSettings)
-    score: FctSettings = field(default_factory=lambda: FctSettings(over_draws="min"))
+    score: FctSettings = field(default_factory=lambda: FctSettings(over_draws="geometric"))
     snapshots: int = 1
+    per_class: int = 400
     recompute_batch_norm: bool = True
     alpha_c: float = 0.2
     alpha_p: float = 0.05
@@ -43,6 +44,8 @@ class DetectSettings:
             object.__setattr__(self, name, None if value is None else tuple(value))
         if self.snapshots < 1:
             raise ValueError(f"snapshots: expected at least 1, got {self.snapshots}")
+        if self.per_class < 1:
+            raise ValueError(f"per_class: expected at least 1, got {self.per_class}")
         check_alphas(self.alpha_c, self.alpha_p)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Scores taken at several moments of the probe's training, checked and compared without truth."""
+"""The probe at several moments of its training, compared on a sample of the set without truth."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ from fctfast.data import ImageSet
 from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, statistics_batches
 from fctfast.detect.fct import FctResult, FctSettings, fct
 from fctfast.detect.guards import Health, check_collapse
-from fctfast.detect.split import split_scores
-from fctfast.detect.verdict import Evidence, VerdictThresholds, weigh
+from fctfast.detect.verdict import Evidence, weigh
+from fctfast.seeding import permutation
 from fctfast.train import Progress
 from fctfast.train.differences import differing_keys
 
-FORMAT = "fctfast-snapshot-2"
+FORMAT = "fctfast-snapshot-3"
+_WEIGHTS = "probe."
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Scores of a set at one moment.
+    """The probe at one moment, and what a sample of the set looks like to it.
 
     Args:
         step: optimiser steps the probe had done.
-        fct: float64 [N].
+        result: scores of the sample.
+        weights: the probe's state, with the statistics it scored with.
         health: what the collapse check found.
-        evidence: how much these scores look like those of a poisoned set.
+        evidence: how much the sample's scores look like those of a poisoned set.
     """
 
     step: int
-    fct: Tensor
+    result: FctResult
+    weights: dict[str, Tensor]
     health: Health
     evidence: Evidence
 
@@ -46,37 +49,56 @@ class Snapshot:
             "step": self.step,
             **self.health.summary(),
             "separation": self.evidence.separation,
-            "concentration": self.evidence.concentration,
+            "class_separation": list(self.evidence.class_separation),
         }
+
+
+def sample_of(data: ImageSet, per_class: int, seed: int) -> ImageSet:
+    """Draw the sample on which moments are compared: up to so many of each label.
+
+    Args:
+        data: the set.
+        per_class: samples of each label, at least 1.
+        seed: key of the draw.
+
+    Returns:
+        The sample, in the order of the set; the set itself when it is no larger.
+    """
+    order = permutation(len(data), seed, "moments")
+    labels = data.labels[order]
+    kept = torch.zeros(len(data), dtype=torch.bool)
+    for number in range(data.num_classes):
+        kept[order[labels == number][:per_class]] = True
+    return data if bool(kept.all()) else data.select(kept.nonzero().flatten())
 
 
 def take_snapshot(
     model: nn.Module,
     data: ImageSet,
+    sample: ImageSet,
     *,
     step: int,
     mean: Sequence[float],
     std: Sequence[float],
     seed: int,
     settings: FctSettings,
-    alpha_p: float,
     recompute: bool,
     device: torch.device,
     progress: Progress | None = None,
     path: Path | None = None,
     identity: Mapping[str, Any] | None = None,
 ) -> Snapshot:
-    """Score the set with the probe as it is now; the probe does not notice.
+    """Score a sample of the set with the probe as it is now; the probe does not notice.
 
     Args:
         model: the probe.
-        data: the suspicious set.
+        data: the suspicious set, for batch-norm statistics.
+        sample: what is scored, see :func:`sample_of`.
         step: optimiser steps done.
         mean: per channel, in [0, 1] units.
         std: per channel.
         seed: key of tau and of the statistics' images.
-        settings: draws, batch size, precision.
-        alpha_p: share flagged, for the evidence.
+        settings: tau, draws, batch size, precision.
         recompute: score with recomputed batch-norm statistics (robust) or as they run (published).
         device: where the model is.
         progress: where to report.
@@ -85,14 +107,14 @@ def take_snapshot(
             kept in the file with the step, and compared before the file is read instead.
 
     Returns:
-        Scores and health.
+        Scores, weights, health and evidence.
 
     Raises:
         ValueError: the file is damaged, of another set, or of a run with other settings.
     """
     whole = {**(identity or {}), "step": step}
     if path is not None and path.exists():
-        result = read_result(path, len(data), whole)
+        result, weights = read_snapshot(path, len(sample), whole)
     else:
         with keep_statistics(model):
             if recompute:
@@ -100,7 +122,7 @@ def take_snapshot(
                 recompute_batch_norm(model, batches)
             result = fct(
                 model,
-                data,
+                sample,
                 mean=mean,
                 std=std,
                 seed=seed,
@@ -108,38 +130,36 @@ def take_snapshot(
                 device=device,
                 progress=progress,
             )
+            weights = {
+                name: value.detach().cpu().clone() for name, value in model.state_dict().items()
+            }
         if path is not None:
-            _write(path, result, whole)
+            write_result(path, result, whole, weights)
     scores = result.score(settings.over_draws)
-    health = check_collapse(scores, result.norms, result.predicted, data.labels, data.num_classes)
-    # NaN scores are for the collapse check to report; as evidence they count as zero.
-    ranked = scores.nan_to_num(0.0, 0.0, 0.0)
-    part = split_scores(data.ids, ranked, alpha_c=0.0, alpha_p=alpha_p)
-    evidence = weigh(
-        # The lowest of the draws ranks best; their mean has the smoother distribution.
-        result.score("mean").nan_to_num(0.0, 0.0, 0.0),
-        data.labels,
-        torch.isin(data.ids, part.poisoned),
-        data.num_classes,
+    health = check_collapse(
+        scores, result.norms, result.predicted, sample.labels, sample.num_classes
     )
-    return Snapshot(step, scores, health, evidence)
+    return Snapshot(step, result, weights, health, evidence_of(result, sample))
+
+
+def evidence_of(result: FctResult, data: ImageSet) -> Evidence:
+    """Weigh scores, whatever the mode: by their geometric mean over draws."""
+    # Scores that are not finite are for the collapse check to report; as evidence they are none.
+    finite = result.score("geometric").nan_to_num(0.0, 0.0, 0.0)
+    return weigh(finite, data.labels, data.num_classes)
 
 
 def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
-    """Choose the healthy snapshot whose D_p looks purest, without the truth.
+    """Choose the healthy moment at which a class falls into two groups most clearly, without truth.
 
-    FCT separates best right after the backdoor is learnt, fades as clean features sharpen, and
-    comes back under L_intra. On CIFAR-10 (BadNets, seed 1) D_p's precision was .05, .95, .84, .43
-    after 1 to 4 epochs of cross-entropy and .81, .83 after 1 and 2 of L_intra. Separation says
-    whether the backdoor is there at all (2.7, 4.0, 3.9, 3.6, 5.1, 5.2), the share of D_p in its
-    commonest class how pure D_p is (.37, .95, .84, .43, .81, .83).
+    FCT comes and goes while a probe learns: it separates once the backdoor is learnt, fades as
+    clean features sharpen, and comes back under L_intra (docs/method.md has the figures).
 
     Args:
         snapshots: at least one, in order of time.
 
     Returns:
-        Among snapshots with evidence (see :class:`VerdictThresholds`) the one whose D_p is the
-        most concentrated, the earliest of equals; without any the one with the largest separation.
+        The one with the largest separation of any class, the earliest of equals.
 
     Raises:
         ValueError: every snapshot collapsed.
@@ -154,23 +174,21 @@ def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
             f"detect: the probe collapsed at every moment it was scored ({reasons}); its scores "
             "would be noise. Lower its learning rate or change its seed"
         )
-    limit = VerdictThresholds().separation_yes
-    telling = [s for s in healthy if s.evidence.separation >= limit]
-    if not telling:
-        return max(healthy, key=lambda s: s.evidence.separation)
-    return max(telling, key=lambda s: (s.evidence.gathered, s.evidence.concentration))
+    return max(healthy, key=lambda s: s.evidence.separation)
 
 
-def read_result(path: Path, samples: int, identity: Mapping[str, Any]) -> FctResult:
-    """Read the scores that :func:`take_snapshot` kept, if they are the ones that are asked for.
+def read_snapshot(
+    path: Path, samples: int, identity: Mapping[str, Any]
+) -> tuple[FctResult, dict[str, Tensor]]:
+    """Read the scores that :func:`write_result` kept, if they are the ones that are asked for.
 
     Args:
         path: the file.
-        samples: N, size of the set.
+        samples: N, number of samples that were scored.
         identity: what the scores must have been made with; further keys of the file do not count.
 
     Returns:
-        Scores of each draw, feature lengths and predictions.
+        (scores of each draw, feature lengths and predictions; the probe's weights).
 
     Raises:
         FileNotFoundError: no such file.
@@ -190,10 +208,22 @@ def read_result(path: Path, samples: int, identity: Mapping[str, Any]) -> FctRes
             f"{path} holds scores of a run with other settings: {'; '.join(differing)}; use a new "
             "folder, or the same settings"
         )
-    return FctResult(tensors["fct"], tensors["norms"], tensors["predicted"])
+    weights = {
+        name.removeprefix(_WEIGHTS): value
+        for name, value in tensors.items()
+        if name.startswith(_WEIGHTS)
+    }
+    return FctResult(tensors["fct"], tensors["norms"], tensors["predicted"]), weights
 
 
-def _write(path: Path, result: FctResult, identity: Mapping[str, Any]) -> None:
+def write_result(
+    path: Path,
+    result: FctResult,
+    identity: Mapping[str, Any],
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Keep scores, all that they depend on and, if given, the weights that made them."""
     tensors = {"fct": result.fct, "norms": result.norms, "predicted": result.predicted}
+    tensors |= {f"{_WEIGHTS}{name}": value for name, value in (weights or {}).items()}
     metadata = {"format": FORMAT, "identity": json.dumps(identity, sort_keys=True)}
     io.write_tensors(path, tensors, metadata)

@@ -21,7 +21,8 @@ class Split:
         uncertain: int64 ids of D_u, ascending score.
         poisoned: int64 ids of D_p, ascending score: the most suspicious sample is the last.
         gamma_c: highest score in D_c; None when D_c is empty.
-        gamma_p: lowest score in D_p; None when D_p is empty.
+        gamma_p: lowest score in D_p; None when D_p is empty. Where suspected samples fill D_p,
+            others may score higher.
         alpha_c: share asked for D_c.
         alpha_p: share asked for D_p.
 
@@ -69,8 +70,15 @@ class Split:
         }
 
 
-def split_scores(ids: Tensor, fct: Tensor, *, alpha_c: float = 0.2, alpha_p: float = 0.05) -> Split:
-    """Split by exact counts on the order (score, id).
+def split_scores(
+    ids: Tensor,
+    fct: Tensor,
+    *,
+    suspected: Tensor | None = None,
+    alpha_c: float = 0.2,
+    alpha_p: float = 0.05,
+) -> Split:
+    """Split by exact counts on the order (suspected, score, id).
 
     The published code draws the transformation again between choosing thresholds and splitting,
     and so gets other counts than it asked for; here ties are broken by id and the counts are
@@ -80,6 +88,8 @@ def split_scores(ids: Tensor, fct: Tensor, *, alpha_c: float = 0.2, alpha_p: flo
     Args:
         ids: int64 [N], distinct.
         fct: floating [N], finite.
+        suspected: bool [N]; those samples come after all others, in the order of their scores.
+            Default: none is, and the order is (score, id).
         alpha_c: share taken as clean, in [0, 1], default .2.
         alpha_p: share taken as poisoned, in [0, 1], default .05.
 
@@ -94,19 +104,27 @@ def split_scores(ids: Tensor, fct: Tensor, *, alpha_c: float = 0.2, alpha_p: flo
     Source: paper, Algorithm 1, lines 7 to 17; DESIGN section 4 ("tau draws").
     """
     _check(ids, fct, alpha_c, alpha_p)
+    if suspected is None:
+        suspected = torch.zeros_like(ids, dtype=torch.bool)
+    if suspected.dtype != torch.bool or suspected.shape != ids.shape:
+        raise ValueError(
+            f"split: expected suspected bool {list(ids.shape)}, got {suspected.dtype} "
+            f"{list(suspected.shape)}"
+        )
     count_c = _count("alpha_c", alpha_c, ids.numel())
     count_p = _count("alpha_p", alpha_p, ids.numel())
     by_id = torch.argsort(ids)
-    # Stable: equal scores keep the order of their ids.
+    # Stable: equal scores keep the order of their ids, and suspected ones that of their scores.
     order = by_id[torch.sort(fct[by_id], stable=True).indices]
+    order = order[torch.sort(suspected[order].to(torch.int8), stable=True).indices]
     ids, fct = ids[order], fct[order]
     first_p = ids.numel() - count_p
     return Split(
         clean=ids[:count_c].clone(),
         uncertain=ids[count_c:first_p].clone(),
         poisoned=ids[first_p:].clone(),
-        gamma_c=float(fct[count_c - 1]) if count_c else None,
-        gamma_p=float(fct[first_p]) if count_p else None,
+        gamma_c=float(fct[:count_c].max()) if count_c else None,
+        gamma_p=float(fct[first_p:].min()) if count_p else None,
         alpha_c=alpha_c,
         alpha_p=alpha_p,
     )

@@ -9,29 +9,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-YES, NO, UNCLEAR = "yes", "no", "unclear"
+from fctfast.detect.mixture import TwoGroups, two_groups
 
-MIN_CLASS_SAMPLES = 20
-"""A class with fewer samples is not looked at: its two groups would be noise."""
+YES, NO, UNCLEAR = "yes", "no", "unclear"
 
 MAX_UPPER_SHARE = 0.75
 """A class most of which lies in its upper group has a tail of easy samples, not of poison."""
 
+ALL_TO_ALL_SHARE = 0.5
+"""From this share of suspected classes on there is no single target."""
+
 
 @dataclass(frozen=True)
 class VerdictThresholds:
-    """Where evidence begins; found on clean and poisoned sets (docs has the table).
+    """Where evidence begins (docs/method.md has the measurements behind it).
 
     Args:
         separation_yes: separation inside a class from which there is evidence.
         separation_no: separation below which there is none.
-        concentration: share of D_p in its commonest class, as a multiple of that class's share of
-            the data, from which D_p counts as gathered.
     """
 
-    separation_yes: float = 3.5
-    separation_no: float = 3.2
-    concentration: float = 3.0
+    separation_yes: float = 3.2
+    separation_no: float = 2.9
 
 
 @dataclass(frozen=True)
@@ -39,21 +38,39 @@ class Evidence:
     """What the scores of one moment show, before it is judged.
 
     Args:
-        separation: separation of two score groups inside the class that D_p gathers in; where D_p
-            does not gather, the median over classes (all2all splits every class).
-        concentration: share of D_p in its commonest class over that class's share of the data.
-        share: share of D_p in its commonest class.
-        commonest: that class; -1 when nothing is flagged.
-        gathered: concentration reaches the threshold.
-        class_separation: separation of every class; None where it has too few samples.
+        classes: the two groups fitted to the log-scores of each class; None where it has too few
+            samples.
+        others: for each class the median log-score of all other samples.
     """
 
-    separation: float
-    concentration: float
-    share: float
-    commonest: int
-    gathered: bool
-    class_separation: tuple[float | None, ...]
+    classes: tuple[TwoGroups | None, ...]
+    others: tuple[float, ...]
+
+    @property
+    def class_separation(self) -> tuple[float | None, ...]:
+        """Separation of each class's two groups; 0 where they cannot be poison and clean.
+
+        Poison is more sensitive than most of the set, and not most of its class: a class whose
+        lower group is what stands apart has easy samples instead.
+        """
+        return tuple(
+            None
+            if c is None
+            else c.separation
+            if c.upper_share <= MAX_UPPER_SHARE and c.means[1] > others
+            else 0.0
+            for c, others in zip(self.classes, self.others, strict=True)
+        )
+
+    @property
+    def separation(self) -> float:
+        """The largest of any class."""
+        return max((s for s in self.class_separation if s is not None), default=0.0)
+
+    def suspected(self, limits: VerdictThresholds) -> tuple[int, ...]:
+        """The classes with evidence, the clearest first."""
+        known = [(s, -c) for c, s in enumerate(self.class_separation) if s is not None]
+        return tuple(-c for s, c in sorted(known, reverse=True) if s >= limits.separation_yes)
 
 
 @dataclass(frozen=True)
@@ -63,130 +80,101 @@ class Verdict:
     Args:
         evidence: "yes", "no" or "unclear".
         reasons: one sentence each, for a person.
-        suspected_target: class that flagged samples are labelled with, or None.
+        suspected_target: class that poisoned samples are labelled with; None without evidence, and
+            where half of the classes or more are suspected (all-to-all).
+        suspected_classes: classes whose scores form two groups, the clearest first.
         separation: see :class:`Evidence`.
-        concentration: see :class:`Evidence`.
         class_separation: see :class:`Evidence`.
     """
 
     evidence: str
     reasons: tuple[str, ...]
     suspected_target: int | None
+    suspected_classes: tuple[int, ...]
     separation: float
-    concentration: float
     class_separation: tuple[float | None, ...]
 
     def summary(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
             **asdict(self),
-            "reasons": list(self.reasons),
-            "class_separation": list(self.class_separation),
+            **{name: list(getattr(self, name)) for name in _TUPLES},
         }
 
     @classmethod
     def from_summary(cls, raw: dict[str, Any]) -> Verdict:
         """Read what :meth:`summary` gave."""
-        return cls(
-            **{
-                **raw,
-                "reasons": tuple(raw["reasons"]),
-                "class_separation": tuple(raw["class_separation"]),
-            }
-        )
+        return cls(**{**raw, **{name: tuple(raw[name]) for name in _TUPLES}})
 
 
-def two_groups(values: Tensor) -> tuple[float, float]:
-    """Cut values in two where the within-group variance is least, and say how far apart they are.
-
-    Args:
-        values: float64 [N], N at least 2.
-
-    Returns:
-        (separation, share): distance of the group means over the pooled standard deviation within
-        the groups (Ashman's D without its constant; about 2.65 for any Gaussian, whatever its
-        width), and the share of the upper group. (0, 0) when all values are equal.
-
-    Source: Otsu, IEEE Trans. SMC 1979; Ashman et al., AJ 1994.
-    """
-    ordered = values.double().sort().values
-    n = ordered.numel()
-    total, squares = ordered.sum(), ordered.square().sum()
-    left = torch.arange(1, n, dtype=torch.float64)
-    low = ordered.cumsum(0)[:-1]
-    mean_low, mean_high = low / left, (total - low) / (n - left)
-    within = squares - left * mean_low.square() - (n - left) * mean_high.square()
-    best = int(within.argmin())
-    variance = float(within[best].clamp_min(0.0)) / n
-    gap = float(mean_high[best] - mean_low[best])
-    if gap <= 0.0:
-        return 0.0, 0.0
-    return gap / math.sqrt(variance) if variance > 0 else math.inf, (n - best - 1) / n
+_TUPLES = ("reasons", "suspected_classes", "class_separation")
 
 
-def weigh(
-    fct: Tensor,
-    labels: Tensor,
-    flagged: Tensor,
-    num_classes: int,
-    thresholds: VerdictThresholds | None = None,
-) -> Evidence:
+def weigh(fct: Tensor, labels: Tensor, num_classes: int) -> Evidence:
     """Measure how much the scores look like those of a poisoned set.
 
     A backdoor makes two groups of scores inside the class it targets: the poisoned samples, which
-    a transformation throws to another cluster, and the clean ones. The statistic is the separation
-    of two groups of log-scores (see :func:`two_groups`) inside the class that D_p gathers in.
+    a transformation throws to another cluster, and the clean ones. Log-scores of a clean class are
+    close to one Gaussian.
 
     Args:
-        fct: floating [N].
+        fct: floating [N], finite; the geometric mean over draws has the smoothest distribution.
         labels: int64 [N], as given with the data.
-        flagged: bool [N], True for D_p.
         num_classes: C.
-        thresholds: default :class:`VerdictThresholds`.
 
     Returns:
         The measurements.
     """
-    limits = thresholds or VerdictThresholds()
-    logs = fct.double().clamp_min(torch.finfo(torch.float64).tiny).log()
-    separations: list[float | None] = []
-    for number in range(num_classes):
-        members = logs[labels == number]
-        if members.numel() < MIN_CLASS_SAMPLES:
-            separations.append(None)
-            continue
-        separation, upper = two_groups(members)
-        separations.append(separation if upper <= MAX_UPPER_SHARE else 0.0)
-    counts = torch.bincount(labels[flagged], minlength=num_classes)
-    total = int(counts.sum())
-    commonest = int(counts.argmax()) if total else -1
-    share = int(counts.max()) / total if total else 0.0
-    prior = float((labels == commonest).double().mean()) if total else 1.0
-    concentration = share / prior
-    gathered = concentration >= limits.concentration
-    known = sorted(s for s in separations if s is not None)
-    if gathered and separations[commonest] is not None:
-        separation = separations[commonest] or 0.0
-    else:
-        separation = known[len(known) // 2] if known else 0.0
-    return Evidence(separation, concentration, share, commonest, gathered, tuple(separations))
+    logs = log_scores(fct)
+    members = [labels == number for number in range(num_classes)]
+    return Evidence(
+        classes=tuple(two_groups(logs[inside]) for inside in members),
+        others=tuple(
+            float(logs[~inside].median()) if bool((~inside).any()) else -math.inf
+            for inside in members
+        ),
+    )
+
+
+def log_scores(fct: Tensor) -> Tensor:
+    """Logarithm of scores, float64; a score of 0 counts as the smallest number there is."""
+    return fct.double().clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def suspected_samples(
+    fct: Tensor, labels: Tensor, seen: Evidence, thresholds: VerdictThresholds | None = None
+) -> Tensor:
+    """Find the samples in the upper group of a class with evidence.
+
+    Inside the class that a backdoor targets its poisoned samples stand apart by more than they do
+    from the most sensitive samples of other classes, so these come first in the order of suspicion.
+
+    Args:
+        fct: floating [N], the scores that were weighed.
+        labels: int64 [N].
+        seen: from :func:`weigh`.
+        thresholds: default :class:`VerdictThresholds`.
+
+    Returns:
+        bool [N], False everywhere without evidence.
+    """
+    logs = log_scores(fct)
+    found = torch.zeros(fct.numel(), dtype=torch.bool)
+    for number in seen.suspected(thresholds or VerdictThresholds()):
+        groups = seen.classes[number]
+        if groups is not None:
+            found |= (labels == number) & (groups.posterior(logs) > 0.5)
+    return found
 
 
 def verdict(
-    fct: Tensor,
-    labels: Tensor,
-    flagged: Tensor,
-    num_classes: int,
-    thresholds: VerdictThresholds | None = None,
+    fct: Tensor, labels: Tensor, num_classes: int, thresholds: VerdictThresholds | None = None
 ) -> Verdict:
-    """Judge whether a set shows poisoning, from the scores and the classes of flagged samples.
-
-    First version: its false-alarm rate on clean sets is measured in a later issue.
+    """Judge whether a set shows poisoning, from the scores and the labels as given.
 
     Args:
-        fct: floating [N].
+        fct: floating [N], finite.
         labels: int64 [N], as given with the data.
-        flagged: bool [N], True for D_p.
         num_classes: C.
         thresholds: default :class:`VerdictThresholds`.
 
@@ -195,7 +183,7 @@ def verdict(
 
     Source: DESIGN section 4, "A clean data set has no poison".
     """
-    return judge(weigh(fct, labels, flagged, num_classes, thresholds), thresholds)
+    return judge(weigh(fct, labels, num_classes), thresholds)
 
 
 def judge(seen: Evidence, thresholds: VerdictThresholds | None = None) -> Verdict:
@@ -206,24 +194,32 @@ def judge(seen: Evidence, thresholds: VerdictThresholds | None = None) -> Verdic
         thresholds: default :class:`VerdictThresholds`.
     """
     limits = thresholds or VerdictThresholds()
-    where = f"of class {seen.commonest}" if seen.gathered else "of the middle class"
-    reasons = (
-        f"{seen.share:.0%} of the flagged samples are labelled {seen.commonest}, "
-        f"{seen.concentration:.1f} times that class's share of the data (gathered from "
-        f"{limits.concentration:.1f})",
-        f"the scores {where} form two groups {seen.separation:.2f} deviations apart (a single "
-        f"group shows 2.65; evidence from {limits.separation_yes:.2f}, none below "
-        f"{limits.separation_no:.2f})",
-    )
-    if seen.separation >= limits.separation_yes:
-        evidence = YES
+    suspected = seen.suspected(limits)
+    evidence = YES if suspected else NO if seen.separation < limits.separation_no else UNCLEAR
+    separations = seen.class_separation
+    if seen.separation > 0:
+        clearest = separations.index(seen.separation)
+        groups = seen.classes[clearest]
+        share = f", the upper one {groups.upper_share:.0%} of it" if groups else ""
+        reason = (
+            f"the scores of class {clearest} form two groups {seen.separation:.2f} deviations "
+            f"apart{share} (evidence from {limits.separation_yes:.2f}, none below "
+            f"{limits.separation_no:.2f})"
+        )
     else:
-        evidence = NO if seen.separation < limits.separation_no else UNCLEAR
+        reason = "the scores of every class form one group"
+    all_to_all = len(suspected) >= max(2, ALL_TO_ALL_SHARE * len(separations))
+    reasons = [reason]
+    if len(suspected) > 1:
+        reasons.append(
+            f"{len(suspected)} of {len(separations)} classes do so"
+            + (": an attack without a single target" if all_to_all else "")
+        )
     return Verdict(
         evidence=evidence,
-        reasons=reasons,
-        suspected_target=seen.commonest if seen.gathered and evidence != NO else None,
+        reasons=tuple(reasons),
+        suspected_target=suspected[0] if suspected and not all_to_all else None,
+        suspected_classes=suspected,
         separation=seen.separation,
-        concentration=seen.concentration,
-        class_separation=seen.class_separation,
+        class_separation=separations,
     )

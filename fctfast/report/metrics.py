@@ -49,10 +49,10 @@ def split_quality(scores: Scores, split: Split, truth: Truth) -> dict[str, float
         truth: which samples are poisoned.
 
     Returns:
-        samples and poisoned_samples that were scored; auroc of the FCT; clean_size and
-        clean_precision (share of D_c that is clean); poison_size and poison_precision (share of
-        D_p that is poisoned); poison_recall (share of all poison that is in D_p). None where
-        the denominator is empty.
+        samples and poisoned_samples that were scored; auroc of the order of suspicion and
+        fct_auroc of the scores alone; clean_size and clean_precision (share of D_c that is clean);
+        poison_size and poison_precision (share of D_p that is poisoned); poison_recall (share of
+        all poison that is in D_p). None where the denominator is empty.
 
     Raises:
         ValueError: a sample is not in the truth.
@@ -66,7 +66,8 @@ def split_quality(scores: Scores, split: Split, truth: Truth) -> dict[str, float
     return {
         "samples": len(scores),
         "poisoned_samples": int(poisoned.sum()),
-        "auroc": auroc(scores.fct, poisoned),
+        "auroc": auroc(scores.suspicion, poisoned),
+        "fct_auroc": auroc(scores.fct, poisoned),
         "clean_size": len(of_clean),
         "clean_precision": _share(int((~of_clean).sum()), len(of_clean)),
         "poison_size": len(of_poison),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fctfast.data import ImageSet
-from fctfast.detect import Detection, DetectSettings, audit, detect, snapshots
+from fctfast.detect import Detection, DetectSettings, detect, fct, moments, snapshots
 from fctfast.models.resnet import ResNet
 from fctfast.train import Budget
 
@@ -81,7 +81,7 @@ def test_a_folder_of_other_scores_is_refused_before_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = shutil.copytree(finished[1], tmp_path / "copy")
-    monkeypatch.setattr(audit, "train_probe", None)
+    monkeypatch.setattr(moments, "train_probe", None)
 
     def again(data: ImageSet = small_set, **changes: object) -> Detection:
         settings = replace(small_settings, **changes)  # type: ignore[arg-type]
@@ -90,7 +90,8 @@ def test_a_folder_of_other_scores_is_refused_before_training(
     score = small_settings.score
     for changed, name in [
         ({"score": replace(score, draws=16)}, r"score\.draws \(2 there, 16 now\)"),
-        ({"score": replace(score, over_draws="min")}, "score.over_draws"),
+        ({"score": replace(score, over_draws="geometric")}, "score.over_draws"),
+        ({"per_class": 300}, r"per_class \(400 there, 300 now\)"),
         ({"score": replace(score, transform="rotate")}, "score.transform"),
         ({"score": replace(score, precision="bfloat16")}, "score.precision"),
         ({"recompute_batch_norm": False}, "recompute_batch_norm"),
@@ -168,6 +169,46 @@ def test_a_collapsed_probe_is_an_error_in_robust_mode_only(
     assert len(noise.split.poisoned) == 12
 
 
+def test_moments_are_compared_on_a_sample_and_the_chosen_one_scores_the_set(
+    small_set: ImageSet,
+    small_settings: DetectSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = replace(small_settings, per_class=25)
+    found = detect(small_set, settings=settings, seed=3, out=tmp_path, **ALPHAS)
+    assert len(found.scores) == len(small_set)
+    sample, _ = snapshots.read_snapshot(tmp_path / "snapshot-003.safetensors", 75, {})
+    assert sample.fct.shape == (2, 75)
+    # The probe that is handed out is the one that made the scores.
+    assert found.probe is not None
+    assert found.info is not None
+    again = fct(
+        found.probe, small_set, mean=found.info.mean, std=found.info.std, seed=3,
+        settings=settings.score,
+    )  # fmt: skip
+    assert torch.equal(again.score(settings.score.over_draws), found.scores.fct)
+    best = max(found.snapshots, key=lambda s: s["separation"])
+    assert found.settings["step"] == best["step"]
+    # A finished run scores nothing again; without the set's scores it only makes those.
+    (tmp_path / "detection.json").unlink()
+    calls = []
+    real = moments.fct
+
+    def counted(*args: object, **kwargs: object) -> object:
+        calls.append(len(args[1]))  # type: ignore[arg-type]
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(moments, "fct", counted)
+    monkeypatch.setattr(snapshots, "fct", counted)
+    same = detect(small_set, settings=settings, seed=3, out=tmp_path, **ALPHAS)
+    assert calls == []
+    (tmp_path / "scored.safetensors").unlink()
+    same = detect(small_set, settings=settings, seed=3, out=tmp_path, **ALPHAS)
+    assert calls == [len(small_set)]
+    assert torch.equal(same.scores.fct, found.scores.fct)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -182,7 +223,7 @@ def test_impossible_requests_fail_before_training(
     kwargs: dict[str, object],
     message: str,
 ) -> None:
-    monkeypatch.setattr(audit, "train_probe", None)
+    monkeypatch.setattr(moments, "train_probe", None)
     with pytest.raises(ValueError, match=message):
         detect(small_set, **kwargs)  # type: ignore[arg-type]
 

@@ -47,7 +47,8 @@ def test_is_equation_one_for_every_draw() -> None:
         torch.testing.assert_close(result.fct[draw].double(), expected, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(result.norms, original.norm(dim=1))
     torch.testing.assert_close(result.score(), result.fct.double().mean(0))
-    assert torch.equal(result.score("min"), result.fct.double().amin(0))
+    want = result.fct.double().prod(0).pow(1 / 3)
+    torch.testing.assert_close(result.score("geometric"), want)
 
 
 def test_neither_order_nor_batch_size_matters() -> None:

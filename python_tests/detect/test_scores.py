@@ -77,3 +77,18 @@ def test_lengths_and_ids_are_checked() -> None:
         Scores(ids, ids, torch.zeros(2))
     with pytest.raises(ValueError, match="distinct"):
         Scores(torch.zeros(3, dtype=torch.int64), ids, torch.zeros(3))
+
+
+def test_suspected_samples_are_kept_and_lead_the_order_of_suspicion(tmp_path: Path) -> None:
+    fct = torch.tensor([3.0, 1.0, 2.0, 2.0], dtype=torch.float64)
+    suspected = torch.tensor([False, True, False, False])
+    scores = Scores(torch.arange(4), torch.zeros(4, dtype=torch.int64), fct, suspected)
+    assert scores.suspicion.argsort(stable=True).tolist() == [2, 3, 0, 1]
+    assert scores.suspicion[2] == scores.suspicion[3]
+    assert scores.split(0.25, 0.25).poisoned.tolist() == [1]
+    again = Scores.load(scores.save(tmp_path / "s.parquet"))
+    assert again.suspected is not None
+    assert torch.equal(again.suspected, suspected)
+    assert torch.equal(again.suspicion, scores.suspicion)
+    with pytest.raises(ValueError, match="differ in length"):
+        Scores(torch.arange(4), torch.zeros(4, dtype=torch.int64), fct, suspected[:3])

@@ -104,3 +104,20 @@ def test_scores_that_mean_nothing_are_refused() -> None:
         split_scores(ids.int(), fct)
     with pytest.raises(TypeError, match="floating-point"):
         split_scores(ids, ids)
+
+
+def test_suspected_samples_come_after_all_others_in_the_order_of_their_scores() -> None:
+    ids = torch.arange(10)
+    fct = torch.tensor([5.0, 9.0, 1.0, 3.0, 8.0, 2.0, 7.0, 6.0, 4.0, 0.0])
+    suspected = torch.zeros(10, dtype=torch.bool)
+    suspected[[2, 0, 9]] = True
+    split = split_scores(ids, fct, suspected=suspected, alpha_c=0.3, alpha_p=0.4)
+    assert split.poisoned.tolist() == [1, 9, 2, 0]
+    assert split.clean.tolist() == [5, 3, 8]
+    assert split.gamma_c == 4.0
+    assert split.gamma_p == 0.0
+    plain = split_scores(ids, fct, alpha_c=0.3, alpha_p=0.4)
+    none = split_scores(ids, fct, suspected=~suspected & False, alpha_c=0.3, alpha_p=0.4)
+    assert torch.equal(plain.poisoned, none.poisoned)
+    with pytest.raises(ValueError, match=r"expected suspected bool \[10\]"):
+        split_scores(ids, fct, suspected=torch.zeros(9, dtype=torch.bool))

@@ -44,6 +44,7 @@ def test_a_perfect_split(make_scores: Make) -> None:
         "samples": 200,
         "poisoned_samples": 20,
         "auroc": 1.0,
+        "fct_auroc": 1.0,
         "clean_size": 40,
         "clean_precision": 1.0,
         "poison_size": 10,
