@@ -119,6 +119,7 @@ def findings(out: Path, data: ImageSet, found: Detection) -> dict[str, Any]:
         "quarantined": len(found.scores.quarantined),
         "split": found.split.summary(),
         "verdict": found.verdict.summary(),
+        "rate": None if found.rate is None else found.rate.summary(),
         "files": {name: file.name for name, file in files.items()},
     }
     io.write_json(out / "metrics.json", result)
@@ -142,6 +143,7 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         "kept as clean (D_c)": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
         "suspicious (D_p)": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}",
         "suspected target": result["suspected_target"],
+        "poisoned, estimated": _estimate(result["rate"]),
         "list": out / result["files"]["list"],
         "pictures": ", ".join(
             str(out / result["files"][name])
@@ -155,3 +157,9 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         *(f"  - {reason}" for reason in verdict["reasons"]),
         *common.table(rows),
     ]
+
+
+def _estimate(rate: dict[str, float] | None) -> str | None:
+    if rate is None:
+        return None
+    return f"{rate['rate']:.1%} of the samples ({rate['low']:.1%} to {rate['high']:.1%})"

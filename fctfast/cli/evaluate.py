@@ -260,7 +260,8 @@ def lines_of(result: dict[str, Any]) -> list[str]:
         d = result["detection"]
         rows = {
             "poisoned samples": f"{d['poisoned_samples']:,} of {d['samples']:,}",
-            "AUROC of FCT": None if d["auroc"] is None else f"{d['auroc']:.4f}",
+            "AUROC": None if d["auroc"] is None else f"{d['auroc']:.4f}",
+            "AUROC of FCT alone": None if d["fct_auroc"] is None else f"{d['fct_auroc']:.4f}",
             "D_c that is clean": _of(d["clean_precision"], d["clean_size"]),
             "D_p that is poisoned": _of(d["poison_precision"], d["poison_size"]),
             "poison found in D_p": common.percent(d["poison_recall"]),

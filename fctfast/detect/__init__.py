@@ -19,6 +19,7 @@ from fctfast.detect.fct import FctResult, FctSettings, fct
 from fctfast.detect.guards import Health, check_collapse
 from fctfast.detect.l_intra import l_intra
 from fctfast.detect.probe import ProbeSettings, train_probe
+from fctfast.detect.rate import PoisonRate, poison_rate
 from fctfast.detect.scores import Scores
 from fctfast.detect.scoring import score
 from fctfast.detect.settings import DetectSettings
@@ -31,6 +32,7 @@ __all__ = [
     "FctResult",
     "FctSettings",
     "Health",
+    "PoisonRate",
     "ProbeSettings",
     "Scores",
     "Split",
@@ -40,6 +42,7 @@ __all__ = [
     "detect",
     "fct",
     "l_intra",
+    "poison_rate",
     "recompute_batch_norm",
     "score",
     "split_scores",

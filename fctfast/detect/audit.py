@@ -12,6 +12,7 @@ from fctfast.data import ImageSet
 from fctfast.detect.detection import Detection
 from fctfast.detect.moments import Moments
 from fctfast.detect.probe import describe
+from fctfast.detect.rate import poison_rate
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.settings import DetectSettings
@@ -105,9 +106,12 @@ def detect(
     moment = most_telling(snapshots) if mode == "robust" else snapshots[-1]
     result = moments.score(probe, moment)
     evidence = evidence_of(result, images)
-    suspected = None
+    suspected = rate = None
     if mode == "robust":
-        suspected = suspected_samples(result.score("geometric"), images.labels, evidence)
+        weighed = result.score("geometric")
+        suspected = suspected_samples(weighed, images.labels, evidence)
+        seen_before = [s.evidence for s in snapshots if not s.health.collapsed]
+        rate = poison_rate(weighed, images.labels, evidence, seen_before, seed=seed)
     described = {"mode": mode, "seed": seed, "step": moment.step, "data": moments.fingerprint}
     described |= asdict(replace(chosen, mean=mean, std=std))
     scores = Scores.of(
@@ -117,6 +121,7 @@ def detect(
         scores=scores,
         split=scores.split(chosen.alpha_c, chosen.alpha_p),
         verdict=judge(evidence),
+        rate=rate,
         snapshots=tuple(s.summary() for s in snapshots),
         settings=scores.settings,
         probe=probe,

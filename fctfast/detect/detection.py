@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from fctfast import io
+from fctfast.detect.rate import PoisonRate
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.split import Split, split_scores
 from fctfast.detect.verdict import Verdict
@@ -26,6 +27,7 @@ class Detection:
         scores: one FCT a sample.
         split: D_c, D_u, D_p and the thresholds.
         verdict: whether there is evidence of poisoning at all.
+        rate: estimated share of poisoned samples; None without evidence, and in published mode.
         snapshots: health of each scored moment of the probe.
         settings: how it was made, ready for JSON.
         probe: the probe that made the scores, or None when loaded.
@@ -37,6 +39,7 @@ class Detection:
     verdict: Verdict
     snapshots: tuple[dict[str, Any], ...]
     settings: dict[str, Any]
+    rate: PoisonRate | None = None
     probe: nn.Module | None = None
     info: ModelInfo | None = None
 
@@ -47,6 +50,7 @@ class Detection:
             "settings": self.settings,
             "split": self.split.summary(),
             "verdict": self.verdict.summary(),
+            "rate": None if self.rate is None else self.rate.summary(),
             "snapshots": list(self.snapshots),
             "samples": len(self.scores),
             "quarantined": len(self.scores.quarantined),
@@ -98,6 +102,7 @@ class Detection:
             scores=scores,
             split=split,
             verdict=Verdict.from_summary(raw["verdict"]),
+            rate=None if raw["rate"] is None else PoisonRate(**raw["rate"]),
             snapshots=tuple(raw["snapshots"]),
             settings=raw["settings"],
         )

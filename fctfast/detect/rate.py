@@ -1,0 +1,98 @@
+"""How much of the set is poisoned: an estimate with an interval, from the two groups of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fctfast.detect.mixture import two_groups
+from fctfast.detect.verdict import Evidence, VerdictThresholds, log_scores
+from fctfast.seeding import derive_seed
+
+RESAMPLES = 40
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True)
+class PoisonRate:
+    """Share of the set that is poisoned.
+
+    Args:
+        rate: the estimate, in [0, 1].
+        low: lower end of the interval.
+        high: upper end.
+    """
+
+    rate: float
+    low: float
+    high: float
+
+    def summary(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+def poison_rate(
+    fct: Tensor,
+    labels: Tensor,
+    chosen: Evidence,
+    others: Sequence[Evidence] = (),
+    *,
+    seed: int = 0,
+    thresholds: VerdictThresholds | None = None,
+) -> PoisonRate | None:
+    """Estimate the share of poisoned samples from the upper groups of the suspected classes.
+
+    The interval is the union of two: a bootstrap over the samples (how well the two groups are
+    known at this moment), and the estimates of the probe's other moments at which the same classes
+    are suspected (how far the moment matters, which the bootstrap cannot see).
+
+    Args:
+        fct: floating [N], the scores that gave `chosen`.
+        labels: int64 [N], as given with the data.
+        chosen: evidence of the moment that counts, on the whole set.
+        others: evidence of other moments, on the whole set or a sample of each class.
+        seed: key of the bootstrap.
+        thresholds: default :class:`VerdictThresholds`.
+
+    Returns:
+        The estimate, or None without evidence.
+    """
+    limits = thresholds or VerdictThresholds()
+    suspected = chosen.suspected(limits)
+    if not suspected:
+        return None
+    shares = {c: float((labels == c).double().mean()) for c in suspected}
+    estimate = _total(chosen, shares)
+    ends = [estimate]
+    ends += [
+        _total(other, shares) for other in others if set(suspected) <= set(other.suspected(limits))
+    ]
+    ends += _bootstrap(fct, labels, shares, seed)
+    return PoisonRate(estimate, min(ends), max(ends))
+
+
+def _total(evidence: Evidence, shares: dict[int, float]) -> float:
+    groups = {c: evidence.classes[c] for c in shares}
+    return sum(share * g.upper_share for c, share in shares.items() if (g := groups[c]) is not None)
+
+
+def _bootstrap(fct: Tensor, labels: Tensor, shares: dict[int, float], seed: int) -> list[float]:
+    """Both ends of the interval of resampled estimates."""
+    logs = log_scores(fct)
+    totals = torch.zeros(RESAMPLES, dtype=torch.float64)
+    for number, share in shares.items():
+        values = logs[labels == number]
+        # NumPy promises this stream's bits; torch's generators may change.
+        stream = np.random.Generator(np.random.Philox(key=derive_seed(seed, "rate", number)))
+        for k in range(RESAMPLES):
+            rows = stream.integers(0, values.numel(), values.numel())
+            groups = two_groups(values[torch.from_numpy(rows)])
+            totals[k] += share * (groups.upper_share if groups is not None else 0.0)
+    tail = (1 - COVERAGE) / 2
+    return [float(totals.quantile(tail)), float(totals.quantile(1 - tail))]
