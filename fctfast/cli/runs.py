@@ -31,12 +31,22 @@ Mode = Annotated[
     str, typer.Option(help="robust (with guards) or published (the paper's code, no guards).")
 ]
 AlphaC = Annotated[
-    float | None,
-    typer.Option("--alpha-c", help="Share to keep as clean (D_c); default: the recipe's, 0.2."),
+    str | None,
+    typer.Option(
+        "--alpha-c",
+        metavar="SHARE|auto",
+        help="Share to keep as clean (D_c); auto: as much as looks clean; default: the recipe's, "
+        "0.2.",
+    ),
 ]
 AlphaP = Annotated[
-    float | None,
-    typer.Option("--alpha-p", help="Share to flag as poisoned (D_p); default: the recipe's, 0.05."),
+    str | None,
+    typer.Option(
+        "--alpha-p",
+        metavar="SHARE|auto",
+        help="Share to flag as poisoned (D_p); auto: the lower end of the estimated rate, nobody "
+        "without evidence; default: the recipe's, 0.05.",
+    ),
 ]
 Draws = Annotated[
     int | None,
@@ -85,8 +95,8 @@ class Asked:
     data_dir: str
     recipe: str | None = None
     mode: str = "robust"
-    alpha_c: float | None = None
-    alpha_p: float | None = None
+    alpha_c: str | None = None
+    alpha_p: str | None = None
     draws: int | None = None
     transform: str | None = None
     model: str | None = None
@@ -144,8 +154,8 @@ class Asked:
         config = replace(DBRConfig.from_recipe(recipe), mode=self.mode)
         detect = replace(
             config.detect,
-            alpha_c=config.detect.alpha_c if self.alpha_c is None else self.alpha_c,
-            alpha_p=config.detect.alpha_p if self.alpha_p is None else self.alpha_p,
+            alpha_c=_share("--alpha-c", self.alpha_c, config.detect.alpha_c),
+            alpha_p=_share("--alpha-p", self.alpha_p, config.detect.alpha_p),
         )
         if detect.mean is not None and len(detect.mean) != channels:
             detect = replace(detect, mean=None, std=None)
@@ -198,6 +208,18 @@ class Asked:
             workers=workers,
             quiet=quiet,
         )
+
+
+def _share(option: str, given: str | None, default: float | str) -> float | str:
+    """Read a share, or the word "auto"."""
+    if given is None or given == "auto":
+        return default if given is None else given
+    try:
+        return float(given)
+    except ValueError:
+        raise ValueError(
+            f"{option}: expected a share such as 0.05, or auto, got {given!r}"
+        ) from None
 
 
 def open_data(

@@ -193,6 +193,12 @@ class DBR:
                 detection = Detection.load(detection)
             check_same_data(detection, images)
         poisoned, clean = parts(images, detection.split)
+        if not len(poisoned):
+            raise ValueError(
+                "dbr: the audit flagged no sample (alpha_p 'auto' flags nobody without evidence), "
+                "so there is nothing to unlearn; give alpha_p a share to unlearn the most "
+                "suspicious samples anyway"
+            )
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}
         if model is None:
             info = describe(config.base.network, images, mean, std)

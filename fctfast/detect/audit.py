@@ -16,6 +16,7 @@ from fctfast.detect.rate import poison_rate
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.settings import DetectSettings
+from fctfast.detect.shares import AUTO, Share, resolve_shares
 from fctfast.detect.snapshots import evidence_of, most_telling
 from fctfast.detect.split import split_scores
 from fctfast.detect.verdict import judge, suspected_samples
@@ -32,8 +33,8 @@ def detect(
     recipe: Recipe | PathLike | None = None,
     settings: DetectSettings | None = None,
     seed: int = 0,
-    alpha_c: float | None = None,
-    alpha_p: float | None = None,
+    alpha_c: Share | None = None,
+    alpha_p: Share | None = None,
     draws: int | None = None,
     transform: str | None = None,
     device: str | torch.device = "auto",
@@ -53,8 +54,10 @@ def detect(
         settings: the same as an object; default :class:`DetectSettings`, the paper's budgets.
             "published" takes only the network, the normalisation, tau and the shares from either.
         seed: key of all randomness, default 0.
-        alpha_c: share taken as clean; default: the settings', which is .2.
-        alpha_p: share taken as poisoned; default: the settings', which is .05.
+        alpha_c: share taken as clean, or "auto": as large as stays clean by the scores; default:
+            the settings', which is .2.
+        alpha_p: share taken as poisoned, or "auto": the lower end of the estimated poisoning rate,
+            nobody without evidence; default: the settings', which is .05.
         draws: K; default: the settings', which is 4 (1 if published).
         transform: tau by name, "a" or "a+b" of :mod:`fctfast.detect.transforms`; default: the
             settings', which is the paper's rotate+affine.
@@ -106,12 +109,21 @@ def detect(
     moment = most_telling(snapshots) if mode == "robust" else snapshots[-1]
     result = moments.score(probe, moment)
     evidence = evidence_of(result, images)
-    suspected = rate = None
+    weighed = result.score("geometric")
+    suspected, rate = torch.zeros(len(images), dtype=torch.bool), None
     if mode == "robust":
-        weighed = result.score("geometric")
         suspected = suspected_samples(weighed, images.labels, evidence)
         seen_before = [s.evidence for s in snapshots if not s.health.collapsed]
         rate = poison_rate(weighed, images.labels, evidence, seen_before, seed=seed)
+    shares = resolve_shares(
+        chosen.alpha_c,
+        chosen.alpha_p,
+        fct=weighed,
+        labels=images.labels,
+        suspected=suspected,
+        evidence=evidence,
+        rate=rate,
+    )
     described = {"mode": mode, "seed": seed, "step": moment.step, "data": moments.fingerprint}
     described |= asdict(replace(chosen, mean=mean, std=std))
     scores = Scores.of(
@@ -119,7 +131,7 @@ def detect(
     )
     detection = Detection(
         scores=scores,
-        split=scores.split(chosen.alpha_c, chosen.alpha_p),
+        split=scores.split(*shares),
         verdict=judge(evidence),
         rate=rate,
         snapshots=tuple(s.summary() for s in snapshots),
@@ -135,13 +147,18 @@ def detect(
 def _override(
     settings: DetectSettings,
     mode: str,
-    alpha_c: float | None,
-    alpha_p: float | None,
+    alpha_c: Share | None,
+    alpha_p: Share | None,
     draws: int | None,
     transform: str | None,
 ) -> DetectSettings:
     if mode == "published":
         settings = settings.published()
+        if AUTO in (alpha_c, alpha_p, settings.alpha_c, settings.alpha_p):
+            raise ValueError(
+                "alpha_c and alpha_p: 'auto' needs the estimated poisoning rate of mode robust; "
+                "published takes shares"
+            )
     settings = replace(
         settings,
         alpha_c=settings.alpha_c if alpha_c is None else alpha_c,
@@ -166,4 +183,5 @@ def _check_data(images: ImageSet, settings: DetectSettings) -> None:
         raise ValueError("probe: the budgets of learn and spread buy no step")
     # Raises where there are fewer samples than 1/alpha, before the probe is trained.
     zeros = torch.zeros(len(images))
-    split_scores(images.ids, zeros, alpha_c=settings.alpha_c, alpha_p=settings.alpha_p)
+    kept, flagged = (0.0 if isinstance(a, str) else a for a in (settings.alpha_c, settings.alpha_p))
+    split_scores(images.ids, zeros, alpha_c=kept, alpha_p=flagged)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fctfast.detect.fct import FctSettings
 from fctfast.detect.probe import ProbeSettings
-from fctfast.detect.split import check_alphas
+from fctfast.detect.shares import Share, check_shares
 from fctfast.train.recipes import Recipe, load_recipe
 
 
@@ -22,8 +22,8 @@ class DetectSettings:
         per_class: samples of each label on which they are compared; the one that counts then
             scores the whole set.
         recompute_batch_norm: score with recomputed statistics.
-        alpha_c: share taken as clean.
-        alpha_p: share taken as poisoned.
+        alpha_c: share taken as clean, or "auto" (see :mod:`fctfast.detect.shares`).
+        alpha_p: share taken as poisoned, likewise.
         mean: normalisation; default: that of the images.
         std: normalisation; given if and only if mean is.
     """
@@ -33,8 +33,8 @@ class DetectSettings:
     snapshots: int = 1
     per_class: int = 400
     recompute_batch_norm: bool = True
-    alpha_c: float = 0.2
-    alpha_p: float = 0.05
+    alpha_c: Share = 0.2
+    alpha_p: Share = 0.05
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -46,7 +46,7 @@ class DetectSettings:
             raise ValueError(f"snapshots: expected at least 1, got {self.snapshots}")
         if self.per_class < 1:
             raise ValueError(f"per_class: expected at least 1, got {self.per_class}")
-        check_alphas(self.alpha_c, self.alpha_p)
+        check_shares(self.alpha_c, self.alpha_p)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe | str | Path) -> DetectSettings:

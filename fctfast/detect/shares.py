@@ -1,0 +1,106 @@
+"""alpha_c and alpha_p: given as shares, or "auto" from what the audit found."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from fctfast.detect.rate import PoisonRate
+from fctfast.detect.split import check_alphas
+from fctfast.detect.verdict import Evidence, log_scores
+
+Share: TypeAlias = float | str
+AUTO = "auto"
+
+WITHOUT_EVIDENCE = (0.2, 0.0)
+"""alpha_c as in the paper; nobody is flagged where nothing speaks against anybody."""
+
+MAX_IMPURITY = 0.005
+MAX_CLEAN = 0.5
+_STEP = 0.05
+
+
+def check_shares(alpha_c: Share, alpha_p: Share) -> None:
+    """Refuse shares that no split can have.
+
+    Args:
+        alpha_c: share in [0, 1], or "auto".
+        alpha_p: likewise.
+
+    Raises:
+        ValueError: another word, a share outside [0, 1], or both sum above 1.
+    """
+    for name, alpha in (("alpha_c", alpha_c), ("alpha_p", alpha_p)):
+        if isinstance(alpha, str) and alpha != AUTO:
+            raise ValueError(f"{name}: expected a share in [0, 1] or 'auto', got {alpha!r}")
+    check_alphas(_or_zero(alpha_c), _or_zero(alpha_p))
+
+
+def resolve_shares(
+    alpha_c: Share,
+    alpha_p: Share,
+    *,
+    fct: Tensor,
+    labels: Tensor,
+    suspected: Tensor,
+    evidence: Evidence,
+    rate: PoisonRate | None,
+) -> tuple[float, float]:
+    """Put numbers in the place of "auto".
+
+    alpha_p becomes the lower end of the rate's interval: what is flagged is then poison as far as
+    one can tell. alpha_c becomes the largest multiple of .05 up to .5 whose samples are expected to
+    hold at most .5 % poison, by the posteriors of the two groups of each suspected class.
+
+    Args:
+        alpha_c: share or "auto".
+        alpha_p: share or "auto".
+        fct: floating [N], the scores that gave the evidence.
+        labels: int64 [N].
+        suspected: bool [N]; suspected samples come last in the order.
+        evidence: of those scores.
+        rate: estimated share of poison, or None without evidence.
+
+    Returns:
+        (alpha_c, alpha_p), numbers.
+
+    Raises:
+        ValueError: they sum above 1.
+    """
+    if rate is None:
+        found = WITHOUT_EVIDENCE
+    else:
+        # Rounded down to a hundredth of a percent: people read it.
+        found = (
+            _clean_share(fct, labels, suspected, evidence),
+            math.floor(rate.low * 1e4) / 1e4,
+        )
+    flagged = found[1] if isinstance(alpha_p, str) else alpha_p
+    kept = min(found[0], 1.0 - flagged) if isinstance(alpha_c, str) else alpha_c
+    check_alphas(kept, flagged)
+    return kept, flagged
+
+
+def _clean_share(fct: Tensor, labels: Tensor, suspected: Tensor, evidence: Evidence) -> float:
+    logs = log_scores(fct)
+    chance = torch.zeros(fct.numel(), dtype=torch.float64)
+    for number in torch.unique(labels[suspected]).tolist():
+        groups = evidence.classes[number]
+        if groups is not None:
+            inside = labels == number
+            chance[inside] = groups.posterior(logs[inside])
+    order = torch.argsort(logs + suspected * (logs.max() - logs.min() + 1.0))
+    expected = chance[order].cumsum(0)
+    best = _STEP
+    for step in range(1, round(MAX_CLEAN / _STEP) + 1):
+        count = int(step * _STEP * fct.numel())
+        if count and float(expected[count - 1]) <= MAX_IMPURITY * count:
+            best = round(step * _STEP, 2)
+    return best
+
+
+def _or_zero(alpha: Share) -> float:
+    return 0.0 if isinstance(alpha, str) else alpha
