@@ -1,0 +1,129 @@
+"""Which guards make SD trustworthy: a resumable study, one row a moment of each case's probe.
+
+`collect` trains the probes of cases and keeps their moments in a work folder (25 MB a moment);
+`rows` computes every candidate from them into one JSON file a case; `table` lays those out.
+A killed `collect` goes on where it was. What is a case: `sd_moments.py`; what is computed:
+`sd_rows.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from sd_moments import CLEAN, Case, collect
+from sd_rows import case_rows
+
+from fctfast import io
+from fctfast.train import make_progress
+from fctfast.train.versions import versions
+
+EXAMPLES = """examples:
+  python bench/sd_study.py collect --source cifar10=cifar10.zip --work study
+  python bench/sd_study.py rows --work study --out bench/results/sd
+  python bench/sd_study.py table --out bench/results/sd > bench/results/DATE-sd.md
+"""
+ATTACKS = ("badnets-all2one", "blend-signal")
+
+
+def tuning() -> Iterator[Case]:
+    """Seeds 0 to 2, target 0: what choices may look at."""
+    for seed in range(3):
+        for attack in ATTACKS:
+            yield Case("cifar10", attack, 0.1, 0, seed)
+        yield Case("cifar10", CLEAN, 0.0, 0, seed)
+        yield Case("digits", ATTACKS[0], 0.1, 0, seed)
+        yield Case("digits", CLEAN, 0.0, 0, seed)
+        for attack in ATTACKS:
+            yield Case("cifar10", attack, 0.03, 0, seed)
+        yield Case("cifar10", ATTACKS[0], 0.1, 0, seed, mode="published")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the three parts; return the exit code."""
+    options = _parser().parse_args(argv)
+    if options.part == "collect":
+        return _collect(options)
+    if options.part == "rows":
+        for folder in sorted(p.parent for p in options.work.glob("*/truth.safetensors")):
+            print(folder.name, file=sys.stderr, flush=True)
+            made = {**case_rows(folder), "versions": versions()}
+            io.write_json(options.out / f"{folder.name}.json", made)
+        return 0
+    print("\n".join(_table(options.out)))
+    return 0
+
+
+def _collect(options: argparse.Namespace) -> int:
+    sources = {"digits": "digits", **dict(pair.split("=", 1) for pair in options.source)}
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for case in tuning():
+        if options.only and options.only not in case.name:
+            continue
+        if case.data not in sources:
+            print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+            continue
+        print(case.name, file=sys.stderr, flush=True)
+        collect(case, sources[case.data], options.work, make_progress(quiet=False))
+    return 0
+
+
+def _table(folder: Path) -> Iterator[str]:
+    """A line a moment: the statistic that decides, and the three scores that matter."""
+    names = ("one draw", "lowest", "geometric", "geometric, suspected first")
+    yield "| case | step | stage | train acc | separation (class) | second | stability | " + (
+        " | ".join(names) + " |"
+    )
+    yield "|---" * (7 + len(names)) + "|"
+    for path in sorted(folder.glob("*.json")):
+        record = io.read_json(path)
+        for row in record["moments"]:
+            yield f"| {path.stem} | " + " | ".join(_cells(row, names)) + " |"
+
+
+def _cells(row: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
+    yield str(row["step"])
+    yield str(row["stage"])
+    yield f"{row['accuracy']:.2f}"
+    seen = "separation" in row
+    yield f"{row['separation']:.2f} ({row['clearest_class']})" if seen else "-"
+    yield f"{row['second_separation']:.2f}" if seen else "-"
+    yield f"{row['rank_stability']:.2f}" if seen else "-"
+    for name in names:
+        q = row.get("scores", {}).get(name)
+        yield (
+            "-"
+            if q is None
+            else (f"{q['auroc']:.3f} / {q['d_p_poisoned']:.3f} / {q['d_c_clean']:.4f}")
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = parser.add_subparsers(dest="part", required=True)
+    for name, text in (
+        ("collect", "train probes and keep their moments"),
+        ("rows", "compute every candidate from the moments"),
+        ("table", "print the rows as Markdown: AUROC / D_p poisoned / D_c clean"),
+    ):
+        part = parts.add_parser(name, help=text)
+        if name != "table":
+            part.add_argument("--work", type=Path, required=True, help="folder of the moments")
+        if name == "collect":
+            part.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
+            part.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
+            part.add_argument("--threads", type=int, help="default: torch's")
+        else:
+            part.add_argument("--out", type=Path, required=True, help="folder of JSON files")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
