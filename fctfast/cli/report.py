@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fctfast.cli import common, evaluate
 from fctfast.cli.common import guarded
+
+if TYPE_CHECKING:
+    from fctfast.attacks.truth import Truth
+    from fctfast.detect import Detection
 
 
 @guarded
@@ -28,6 +32,16 @@ def run(
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="Also write report.json and pictures."),
     ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="The audited data: with --out, also draws feature-map.png, the probe's features "
+            "before and after tau (t-SNE; up to a minute).",
+        ),
+    ] = None,
+    split: common.Split = "train",
+    limit: common.Limit = None,
     as_json: common.Json = False,
     debug: common.Debug = False,
 ) -> None:
@@ -37,12 +51,15 @@ def run(
     Examples:
       fctfast report runs/audit
       fctfast report runs/audit --poisoned poisoned --out report
+      fctfast report runs/audit --data-dir poisoned --poisoned poisoned --out report
     """
     from fctfast import io
     from fctfast.attacks.truth import read_truth
     from fctfast.detect import Detection
     from fctfast.report import find_detection, save_histogram, summarise
 
+    if data_dir is not None and out is None:
+        raise ValueError("--data-dir: the feature map needs a folder to go to; give --out as well")
     truth = read_truth(poisoned) if poisoned is not None else None
     result = summarise(run_folder, truth)
     if out is not None:
@@ -54,7 +71,52 @@ def run(
             save_histogram(
                 out / "histogram.png", found.scores, found.split, truth=truth, title=title
             )
+            if data_dir is not None:
+                _feature_map(out / "feature-map.png", place, found, data_dir, split, limit, truth)
     common.emit(result, _lines(result, run_folder), as_json=as_json)
+
+
+def _feature_map(
+    path: Path,
+    place: Path,
+    found: Detection,
+    data_dir: str,
+    split: str,
+    limit: int | None,
+    truth: Truth | None,
+) -> None:
+    import torch
+
+    from fctfast.data import open_dataset
+    from fctfast.detect.detection import PROBE_FILE
+    from fctfast.models import load_model
+    from fctfast.report import save_feature_map
+
+    probe, info = load_model(str(place / PROBE_FILE))
+    seed = int(found.settings["seed"])
+    size = info.image_size
+    data = open_dataset(data_dir, split=split, image_size=size, limit=limit, seed=seed)
+    if data.fingerprint() != found.settings["data"]:
+        raise ValueError(
+            f"--data-dir: {data_dir} is not the data of this audit as it was opened then; give the "
+            "same path, --split and --limit"
+        )
+    if truth is None:
+        marked, called = torch.isin(data.ids, found.split.poisoned), "suspicious, $D_p$"
+    else:
+        marked, called = truth.poisoned_among(data.ids), "truly poisoned"
+    save_feature_map(
+        path,
+        probe,
+        data,
+        marked,
+        mean=info.mean,
+        std=info.std,
+        transform=found.settings["score"]["transform"],
+        seed=seed,
+        marked_as=called,
+        title=f"Features of {place.name}",
+    )
 
 
 def _lines(result: dict[str, Any], folder: Path) -> list[str]:

@@ -30,7 +30,7 @@ class DetectSettings:
 
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     score: FctSettings = field(default_factory=lambda: FctSettings(over_draws="geometric"))
-    snapshots: int = 1
+    snapshots: int = 8
     per_class: int = 400
     recompute_batch_norm: bool = True
     alpha_c: Share = 0.2

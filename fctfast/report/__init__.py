@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fctfast.report.evaluation import evaluate, predict
+from fctfast.report.feature_map import save_feature_map
 from fctfast.report.findings import save_findings
 from fctfast.report.histogram import save_histogram
 from fctfast.report.metrics import auroc, split_quality
@@ -15,6 +16,7 @@ __all__ = [
     "find_detection",
     "predict",
     "save_contact_sheet",
+    "save_feature_map",
     "save_findings",
     "save_histogram",
     "save_suspicious_list",

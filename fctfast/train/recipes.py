@@ -75,7 +75,7 @@ class SplitSettings:
         alpha_p: share taken as poisoned, D_p.
         draws: draws of tau a sample.
         transform: tau by name, "a" or "a+b" (see fctfast.detect.transforms).
-        snapshots: last passes of the probe that are scored; the most telling one counts.
+        snapshots: last passes of the probe that are compared; the most telling one counts.
         recompute_batch_norm: recompute batch-norm statistics before scoring.
 
     Source: paper section 4.1 (.2 and .05); DESIGN 4 (the guards).
@@ -85,7 +85,7 @@ class SplitSettings:
     alpha_p: float = 0.05
     draws: int = 4
     transform: str = "rotate+affine"
-    snapshots: int = 1
+    snapshots: int = 8
     recompute_batch_norm: bool = True
 
     def __post_init__(self) -> None:

@@ -293,3 +293,19 @@ def test_the_transformation_is_a_setting_like_any_other(
     assert wrong.exit_code == 2
     assert "two of them as a+b (a first), got 'blur+spin'" in wrong.stderr
     assert not (tmp_path / "wrong").exists()
+
+
+def test_the_report_draws_the_feature_map_of_the_audited_data_alone(
+    invoke: Invoke, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, run = audited
+    arguments = ("report", run, "--poisoned", data, "--data-dir")
+    drawn = invoke(*arguments, data, "--out", tmp_path / "report")
+    assert drawn.exit_code == 0, drawn.stderr
+    assert (tmp_path / "report" / "feature-map.png").read_bytes().startswith(b"\x89PNG")
+    other = invoke(*arguments, "digits", "--out", tmp_path / "other")
+    assert other.exit_code == 2
+    assert "is not the data of this audit" in other.stderr
+    nowhere = invoke(*arguments, data)
+    assert nowhere.exit_code == 2
+    assert "give --out as well" in nowhere.stderr
