@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def candidate_scores(features: Tensor, logits: Tensor, labels: Tensor) -> dict[s
     d = distances(features)
     unit = distances(F.normalize(features, dim=-1))
     chance = logits.double().softmax(-1)[:, torch.arange(labels.numel()), labels]
-    logs = log_scores(d).mean(0)
+    logs = log_scores(FctResult(d, d[0], labels).score("geometric"))
     centred = logs.clone()
     for number in torch.unique(labels).tolist():
         centred[labels == number] -= logs[labels == number].median()
@@ -51,7 +52,7 @@ def candidate_scores(features: Tensor, logits: Tensor, labels: Tensor) -> dict[s
         "mean": d.mean(0),
         "lowest": d.amin(0),
         "geometric": logs.exp(),
-        "unit length": log_scores(unit).mean(0).exp(),
+        "unit length": FctResult(unit, unit[0], labels).score("geometric"),
         "class-centred": centred,
         "label's probability lost": chance[0] - chance[1:].mean(0),
     }
@@ -79,7 +80,8 @@ def statistics(result: FctResult, seen: Evidence, labels: Tensor, classes: int) 
     counts = torch.bincount(labels[flagged], minlength=classes)
     commonest = int(counts.argmax())
     half = result.fct.shape[0] // 2
-    ranks = [log_scores(d).mean(0).argsort().argsort() for d in result.fct.double().split(half)[:2]]
+    halves = (replace(result, fct=part) for part in result.fct.split(half)[:2])
+    ranks = [part.score("geometric").argsort().argsort() for part in halves]
     health = check_collapse(geometric, result.norms, result.predicted, labels, classes)
     clearest = max(range(classes), key=lambda c: seen.class_separation[c] or 0.0)
     groups = seen.classes[clearest]

@@ -24,11 +24,12 @@ from fctfast.detect.scores import Scores
 from fctfast.detect.scoring import score
 from fctfast.detect.settings import DetectSettings
 from fctfast.detect.split import Split, split_scores
-from fctfast.detect.verdict import Verdict, VerdictThresholds, verdict
+from fctfast.detect.verdict import Evidence, Verdict, VerdictThresholds, verdict, weigh
 
 __all__ = [
     "DetectSettings",
     "Detection",
+    "Evidence",
     "FctResult",
     "FctSettings",
     "Health",
@@ -48,6 +49,7 @@ __all__ = [
     "split_scores",
     "train_probe",
     "verdict",
+    "weigh",
 ]
 
 

@@ -24,6 +24,9 @@ PRECISIONS = {
 }
 """`auto` is float32: a 16-bit forward pass moves samples across the thresholds."""
 
+FLOOR = 1e-2
+"""Least of a geometric mean's factors, as a share of their median."""
+
 
 @dataclass(frozen=True)
 class FctSettings:
@@ -83,14 +86,18 @@ class FctResult:
         """Make one score of the draws.
 
         Args:
-            over_draws: "mean" or "geometric".
+            over_draws: "mean" or "geometric"; for the latter a draw counts as at least FLOOR times
+                the median of the sample's draws.
 
         Returns:
             float64 [N].
         """
         draws = self.fct.double()
         if over_draws == "geometric":
-            return draws.clamp_min(torch.finfo(torch.float32).tiny).log().mean(0).exp()
+            # Some of 120,000 draws turn a 32x32 image so little that no pixel moves. A factor of 0
+            # would hide the sample, whatever its other draws say.
+            floor = (FLOOR * draws.median(0).values).clamp_min(torch.finfo(torch.float32).tiny)
+            return draws.maximum(floor).log().mean(0).exp()
         return draws.mean(0)
 
 

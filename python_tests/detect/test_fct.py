@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from fctfast.data import ImageSet
-from fctfast.detect.fct import FctSettings, fct
+from fctfast.detect.fct import FLOOR, FctSettings, fct
 from fctfast.ops.reference import fct_views, sample_rotate_affine
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -49,6 +51,14 @@ def test_is_equation_one_for_every_draw() -> None:
     torch.testing.assert_close(result.score(), result.fct.double().mean(0))
     want = result.fct.double().prod(0).pow(1 / 3)
     torch.testing.assert_close(result.score("geometric"), want)
+    # A draw of tau that changes no pixel does not hide its sample, nor touch another's score.
+    hidden = replace(result, fct=result.fct.clone())
+    hidden.fct[1, 0] = 0.0
+    others = sorted(float(result.fct[draw, 0]) for draw in (0, 2))
+    floor = FLOOR * others[0]  # the median of 0 and the two others
+    expected = (others[0] * others[1] * floor) ** (1 / 3)
+    assert float(hidden.score("geometric")[0]) == pytest.approx(expected)
+    assert torch.equal(hidden.score("geometric")[1:], result.score("geometric")[1:])
 
 
 def test_neither_order_nor_batch_size_matters() -> None:
