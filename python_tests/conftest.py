@@ -70,11 +70,17 @@ def small_set() -> ImageSet:
 
 
 @pytest.fixture(scope="session")
-def simt_tools() -> Iterator[Callable[[str], ModuleType]]:
+def simt_tools() -> Callable[[str], ModuleType]:
     """Import a Python file of `csrc/simt` by its name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(CHECKOUT / "csrc" / "simt")
-        yield importlib.import_module
+
+    def load(name: str) -> ModuleType:
+        # On the path for the import alone: a patch that lives longer is undone by whichever module
+        # saved sys.path before it.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(CHECKOUT / "csrc" / "simt")
+            return importlib.import_module(name)
+
+    return load
 
 
 @pytest.fixture(scope="session")
