@@ -2,7 +2,7 @@
 
 A case is a data set, an attack (or none), a rate, a target, a seed and a way to train the probe.
 Its folder gets one file a moment: the features of a sample of the set and of its transformed
-selves, from which `sd_candidates.py` computes every candidate statistic without another forward
+selves, from which `sd_rows.py` computes every candidate statistic without another forward
 pass. A killed case goes on where it was; moments that are there are not made again.
 """
 

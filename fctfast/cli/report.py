@@ -58,6 +58,8 @@ def run(
     from fctfast.detect import Detection
     from fctfast.report import find_detection, save_histogram, summarise
 
+    if data_dir is None and (limit is not None or split != "train"):
+        raise ValueError("--split and --limit say how --data-dir is opened; give it as well")
     if data_dir is not None and out is None:
         raise ValueError("--data-dir: the feature map needs a folder to go to; give --out as well")
     truth = read_truth(poisoned) if poisoned is not None else None
@@ -65,6 +67,8 @@ def run(
     if out is not None:
         io.write_json(out / "report.json", result)
         place = find_detection(run_folder)
+        if place is None and data_dir is not None:
+            raise ValueError(f"--data-dir: {run_folder} holds no finished detection to draw")
         if place is not None:
             found = Detection.load(place)
             title = f"FCT scores of {run_folder.name}"

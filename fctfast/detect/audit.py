@@ -154,7 +154,11 @@ def _override(
 ) -> DetectSettings:
     if mode == "published":
         settings = settings.published()
-        if AUTO in (alpha_c, alpha_p, settings.alpha_c, settings.alpha_p):
+        chosen = (
+            settings.alpha_c if alpha_c is None else alpha_c,
+            settings.alpha_p if alpha_p is None else alpha_p,
+        )
+        if AUTO in chosen:
             raise ValueError(
                 "alpha_c and alpha_p: 'auto' needs the estimated poisoning rate of mode robust; "
                 "published takes shares"

@@ -14,6 +14,9 @@ MIN_SAMPLES = 40
 MIN_GROUP = 20
 """A group of fewer samples is noise at the edge of the other."""
 
+FENCE = 6.0
+"""In deviations from the median, each side measured by its own half of the values."""
+
 CUTS = (0.5, 0.75, 0.9, 0.97)
 """Where the fit starts: the values below and above each of these quantiles as the two groups."""
 
@@ -27,7 +30,8 @@ class TwoGroups:
         deviations: standard deviations, likewise.
         upper_share: share of the values in the upper group.
         gain: by how many nats in all the two groups describe the values better than one Gaussian.
-        samples: number of values.
+        samples: number of values, without those set aside.
+        min_group: a group of fewer values does not count.
     """
 
     means: tuple[float, float]
@@ -35,16 +39,17 @@ class TwoGroups:
     upper_share: float
     gain: float
     samples: int
+    min_group: int = MIN_GROUP
 
     @property
     def separation(self) -> float:
         """Distance of the means over the root mean square of the deviations (Ashman's D / sqrt 2).
 
         0 where one group is enough: the three further parameters are not paid for by the gain
-        (BIC), or a group has fewer than MIN_GROUP samples.
+        (BIC), or a group is too small.
         """
         smaller = min(self.upper_share, 1 - self.upper_share) * self.samples
-        if smaller < MIN_GROUP or self.gain <= 1.5 * math.log(self.samples):
+        if smaller < self.min_group or self.gain <= 1.5 * math.log(self.samples):
             return 0.0
         low, high = self.deviations
         return (self.means[1] - self.means[0]) / math.sqrt((low * low + high * high) / 2)
@@ -67,11 +72,15 @@ class TwoGroups:
         return torch.sigmoid(odds + logits + math.log(s0 / s1))
 
 
-def two_groups(values: Tensor) -> TwoGroups | None:
+def two_groups(values: Tensor, min_group: int = MIN_GROUP) -> TwoGroups | None:
     """Fit two Gaussian groups, and one, to values.
+
+    Fewer than `min_group` values beyond a fence on either side are set aside: a single value far
+    off would use up the second Gaussian, or widen the first, and hide a group that matters.
 
     Args:
         values: floating [N], finite.
+        min_group: smallest group that counts, default MIN_GROUP.
 
     Returns:
         The likeliest of the fits from several starts; None for fewer than MIN_SAMPLES values or
@@ -79,7 +88,7 @@ def two_groups(values: Tensor) -> TwoGroups | None:
 
     Source: Ashman, Bird and Zepf, AJ 1994 (the separation); Dempster, Laird and Rubin 1977 (EM).
     """
-    x = values.double().numpy()
+    x = _inside_fences(values.double().numpy(), min_group)
     centre, width = float(x.mean()) if x.size else 0.0, float(x.std()) if x.size else 0.0
     if x.size < MIN_SAMPLES or not width > 0:
         return None
@@ -98,7 +107,21 @@ def two_groups(values: Tensor) -> TwoGroups | None:
         upper_share=float(best.weights_[order[1]]),
         gain=float(best.score(z[:, None]) - single) * x.size,
         samples=int(x.size),
+        min_group=min_group,
     )
+
+
+def _inside_fences(x: np.ndarray, min_group: int) -> np.ndarray:
+    """Drop values beyond the fence of their side, unless they are as many as a group."""
+    middle = float(np.median(x)) if x.size else 0.0
+    kept = np.ones(x.size, dtype=bool)
+    for side in (middle - x, x - middle):
+        half = side[side > 0]
+        # The median of a half Gaussian is .6745 deviations.
+        far = side > (FENCE * float(np.median(half)) / 0.6745 if half.size else np.inf)
+        if 0 < far.sum() < min_group:
+            kept &= ~far
+    return x[kept]
 
 
 def _fit(z: np.ndarray, cut: float) -> GaussianMixture | None:

@@ -130,7 +130,9 @@ class Moments:
         probe.to(self.device)
         if self.sample is self.images:
             return moment.result
-        path = None if self.folder is None else self.folder / "scored.safetensors"
+        path = (
+            None if self.folder is None else self.folder / f"scored-{moment.step:05d}.safetensors"
+        )
         identity = {**self.identity, "step": moment.step}
         if path is not None and path.exists():
             return read_snapshot(path, len(self.images), identity)[0]

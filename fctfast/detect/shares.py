@@ -53,7 +53,8 @@ def resolve_shares(
 
     alpha_p becomes the lower end of the rate's interval: what is flagged is then poison as far as
     one can tell. alpha_c becomes the largest multiple of .05 up to .5 whose samples are expected to
-    hold at most .5 % poison, by the posteriors of the two groups of each suspected class.
+    hold at most .5 % poison, by the posteriors of the two groups of each suspected class; 0 if none
+    does. Both are rounded down to hundredths of a percent, and make room for a share that is given.
 
     Args:
         alpha_c: share or "auto".
@@ -68,18 +69,20 @@ def resolve_shares(
         (alpha_c, alpha_p), numbers.
 
     Raises:
-        ValueError: they sum above 1.
+        ValueError: given shares that sum above 1.
     """
     if rate is None:
         found = WITHOUT_EVIDENCE
     else:
-        # Rounded down to a hundredth of a percent: people read it.
         found = (
             _clean_share(fct, labels, suspected, evidence),
-            math.floor(rate.low * 1e4) / 1e4,
+            rate.low,
         )
-    flagged = found[1] if isinstance(alpha_p, str) else alpha_p
-    kept = min(found[0], 1.0 - flagged) if isinstance(alpha_c, str) else alpha_c
+    flagged, kept = alpha_p, alpha_c
+    if isinstance(flagged, str):
+        flagged = _cut(found[1], _or_zero(alpha_c), fct.numel())
+    if isinstance(kept, str):
+        kept = _cut(found[0], flagged, fct.numel())
     check_alphas(kept, flagged)
     return kept, flagged
 
@@ -94,12 +97,18 @@ def _clean_share(fct: Tensor, labels: Tensor, suspected: Tensor, evidence: Evide
             chance[inside] = groups.posterior(logs[inside])
     order = torch.argsort(logs + suspected * (logs.max() - logs.min() + 1.0))
     expected = chance[order].cumsum(0)
-    best = _STEP
+    best = 0.0
     for step in range(1, round(MAX_CLEAN / _STEP) + 1):
         count = int(step * _STEP * fct.numel())
         if count and float(expected[count - 1]) <= MAX_IMPURITY * count:
             best = round(step * _STEP, 2)
     return best
+
+
+def _cut(share: float, other: float, samples: int) -> float:
+    """A share that fits beside another one, in hundredths of a percent; 0 for no sample."""
+    fits = math.floor(min(share, 1.0 - other) * 1e4 + 1e-6) / 1e4
+    return fits if fits * samples >= 1 else 0.0
 
 
 def _or_zero(alpha: Share) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from fctfast.data import ImageSet
 from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, statistics_batches
 from fctfast.detect.fct import FctResult, FctSettings, fct
 from fctfast.detect.guards import Health, check_collapse
+from fctfast.detect.mixture import MIN_GROUP
 from fctfast.detect.verdict import Evidence, weigh
 from fctfast.seeding import permutation
 from fctfast.train import Progress
@@ -23,6 +25,9 @@ from fctfast.train.differences import differing_keys
 
 FORMAT = "fctfast-snapshot-3"
 _WEIGHTS = "probe."
+
+SAMPLE_GROUP = 10
+"""Smallest group of a class in the sample on which moments are compared."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +144,24 @@ def take_snapshot(
     health = check_collapse(
         scores, result.norms, result.predicted, sample.labels, sample.num_classes
     )
-    return Snapshot(step, result, weights, health, evidence_of(result, sample))
+    return Snapshot(step, result, weights, health, evidence_of(result, sample, of=data))
 
 
-def evidence_of(result: FctResult, data: ImageSet) -> Evidence:
-    """Weigh scores, whatever the mode: by their geometric mean over draws."""
+def evidence_of(result: FctResult, data: ImageSet, of: ImageSet | None = None) -> Evidence:
+    """Weigh scores, whatever the mode: by their geometric mean over draws.
+
+    Args:
+        result: scores of `data`.
+        data: what was scored.
+        of: the set that `data` is a sample of: a group that counts in the set counts in the sample
+            with its share of samples, down to SAMPLE_GROUP.
+    """
     # Scores that are not finite are for the collapse check to report; as evidence they are none.
     finite = result.score("geometric").nan_to_num(0.0, 0.0, 0.0)
-    return weigh(finite, data.labels, data.num_classes)
+    group = MIN_GROUP
+    if of is not None and of is not data:
+        group = max(SAMPLE_GROUP, math.ceil(MIN_GROUP * len(data) / len(of)))
+    return weigh(finite, data.labels, data.num_classes, min_group=group)
 
 
 def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
@@ -159,7 +174,8 @@ def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
         snapshots: at least one, in order of time.
 
     Returns:
-        The one with the largest separation of any class, the earliest of equals.
+        The one with the largest separation of any class, the latest of equals: where no class falls
+        in two, a probe that has learnt more has more to say.
 
     Raises:
         ValueError: every snapshot collapsed.
@@ -174,7 +190,7 @@ def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
             f"detect: the probe collapsed at every moment it was scored ({reasons}); its scores "
             "would be noise. Lower its learning rate or change its seed"
         )
-    return max(healthy, key=lambda s: s.evidence.separation)
+    return max(healthy, key=lambda s: (s.evidence.separation, s.step))
 
 
 def read_snapshot(

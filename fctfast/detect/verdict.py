@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fctfast.detect.mixture import TwoGroups, two_groups
+from fctfast.detect.mixture import MIN_GROUP, MIN_SAMPLES, TwoGroups, two_groups
 
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 
@@ -17,7 +17,10 @@ MAX_UPPER_SHARE = 0.75
 """A class most of which lies in its upper group has a tail of easy samples, not of poison."""
 
 ALL_TO_ALL_SHARE = 0.5
-"""From this share of suspected classes on there is no single target."""
+"""From this share of suspected classes on (two at least) there is no single target."""
+
+UNMOVED = 1e-30
+"""A score below this is none: tau left every pixel where it was."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Verdict:
         evidence: "yes", "no" or "unclear".
         reasons: one sentence each, for a person.
         suspected_target: class that poisoned samples are labelled with; None without evidence, and
-            where half of the classes or more are suspected (all-to-all).
+            where half of the classes or more, and two at least, are suspected (all-to-all).
         suspected_classes: classes whose scores form two groups, the clearest first.
         separation: see :class:`Evidence`.
         class_separation: see :class:`Evidence`.
@@ -110,7 +113,7 @@ class Verdict:
 _TUPLES = ("reasons", "suspected_classes", "class_separation")
 
 
-def weigh(fct: Tensor, labels: Tensor, num_classes: int) -> Evidence:
+def weigh(fct: Tensor, labels: Tensor, num_classes: int, *, min_group: int = MIN_GROUP) -> Evidence:
     """Measure how much the scores look like those of a poisoned set.
 
     A backdoor makes two groups of scores inside the class it targets: the poisoned samples, which
@@ -121,19 +124,20 @@ def weigh(fct: Tensor, labels: Tensor, num_classes: int) -> Evidence:
         fct: floating [N], finite; the geometric mean over draws has the smoothest distribution.
         labels: int64 [N], as given with the data.
         num_classes: C.
+        min_group: smallest group of samples that counts inside a class.
 
     Returns:
-        The measurements.
+        The measurements. Samples that tau does not move (a black image turned is the same image)
+        are left out: they are a group of their own, and none of a backdoor's.
     """
-    logs = log_scores(fct)
-    members = [labels == number for number in range(num_classes)]
-    return Evidence(
-        classes=tuple(two_groups(logs[inside]) for inside in members),
-        others=tuple(
-            float(logs[~inside].median()) if bool((~inside).any()) else -math.inf
-            for inside in members
-        ),
-    )
+    logs, moved = log_scores(fct), fct > UNMOVED
+    classes, others = [], []
+    for number in range(num_classes):
+        inside = labels == number
+        rest = logs[~inside & moved]
+        classes.append(two_groups(logs[inside & moved], min_group))
+        others.append(float(rest.median()) if rest.numel() else -math.inf)
+    return Evidence(tuple(classes), tuple(others))
 
 
 def log_scores(fct: Tensor) -> Tensor:
@@ -197,7 +201,14 @@ def judge(seen: Evidence, thresholds: VerdictThresholds | None = None) -> Verdic
     suspected = seen.suspected(limits)
     evidence = YES if suspected else NO if seen.separation < limits.separation_no else UNCLEAR
     separations = seen.class_separation
-    if seen.separation > 0:
+    tested = sum(s is not None for s in separations)
+    if not tested:
+        evidence = UNCLEAR
+        reason = (
+            f"no class has {MIN_SAMPLES} samples that a transformation moves, so no class could be "
+            "tested"
+        )
+    elif seen.separation > 0:
         clearest = separations.index(seen.separation)
         groups = seen.classes[clearest]
         share = f", the upper one {groups.upper_share:.0%} of it" if groups else ""
@@ -207,12 +218,17 @@ def judge(seen: Evidence, thresholds: VerdictThresholds | None = None) -> Verdic
             f"{limits.separation_no:.2f})"
         )
     else:
-        reason = "the scores of every class form one group"
-    all_to_all = len(suspected) >= max(2, ALL_TO_ALL_SHARE * len(separations))
+        reason = "the scores of every class that could be tested form one group"
+    all_to_all = len(suspected) >= max(2, ALL_TO_ALL_SHARE * tested)
     reasons = [reason]
+    if 0 < tested < len(separations):
+        reasons.append(
+            f"{len(separations) - tested} of {len(separations)} classes have too few samples and "
+            "were not tested"
+        )
     if len(suspected) > 1:
         reasons.append(
-            f"{len(suspected)} of {len(separations)} classes do so"
+            f"{len(suspected)} of {tested} classes do so"
             + (": an attack without a single target" if all_to_all else "")
         )
     return Verdict(

@@ -65,6 +65,10 @@ def test_the_posterior_is_bayes_rule_between_the_means_and_never_falls() -> None
 def test_a_group_of_a_handful_does_not_count() -> None:
     values = torch.cat([gaussian(1000, 5), gaussian(10, 6, mean=30.0)])
     assert fitted(values).separation == 0.0
+    assert fitted(values).samples == 1000
+    found = two_groups(values, min_group=10)
+    assert found is not None
+    assert found.separation > 10
     more = torch.cat([gaussian(1000, 5), gaussian(40, 6, mean=30.0)])
     assert fitted(more).separation > 10
 
@@ -75,3 +79,14 @@ def test_too_few_or_equal_values_give_none() -> None:
     assert two_groups(torch.empty(0)) is None
     # Two values alone: each group is a repeated value.
     assert fitted((torch.arange(100) % 2).double()).separation > 10
+
+
+@pytest.mark.parametrize("far", [-87.0, -30.0, -10.0, 60.0])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_single_values_far_off_do_not_hide_a_group(far: float, count: int) -> None:
+    values = torch.cat([gaussian(280, 1), gaussian(120, 2, mean=4.5)])
+    alone = fitted(values)
+    found = fitted(torch.cat([values, torch.full((count,), far, dtype=torch.float64)]))
+    assert alone.separation > 4
+    assert found.separation == pytest.approx(alone.separation, rel=0.05)
+    assert found.samples == 400

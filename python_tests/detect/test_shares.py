@@ -61,8 +61,10 @@ def test_without_evidence_nobody_is_flagged() -> None:
 def test_given_shares_stay_and_the_sum_is_kept_below_one() -> None:
     assert resolve(6.0, 0.3, 0.04)[0] == (0.3, 0.04)
     assert resolve(6.0, "auto", 0.9)[0] == (pytest.approx(0.1), 0.9)
+    assert resolve(6.0, "auto", 0.85)[0] == (0.15, 0.85)
+    assert resolve(6.0, 0.95, "auto")[0] == (0.95, 0.05)
     with pytest.raises(ValueError, match="must not exceed 1"):
-        resolve(6.0, 0.95, "auto")
+        resolve(6.0, 0.95, 0.1)
     with pytest.raises(ValueError, match="expected a share in \\[0, 1\\] or 'auto', got 'all'"):
         check_shares("all", 0.1)
 

@@ -33,9 +33,11 @@ def snapshot(step: int, separation: float, reasons: tuple[str, ...] = ()) -> Sna
     )
 
 
-def test_the_clearest_moment_wins_and_the_earlier_of_equals() -> None:
+def test_the_clearest_moment_wins_and_the_later_of_equals() -> None:
     taken = [snapshot(1, 2.7), snapshot(2, 4.1), snapshot(3, 4.1), snapshot(4, 3.2)]
-    assert most_telling(taken).step == 2
+    assert most_telling(taken).step == 3
+    # Without any evidence: a probe that has learnt nothing yet would flag at random.
+    assert most_telling([snapshot(1, 0.0), snapshot(2, 0.0), snapshot(3, 0.0)]).step == 3
 
 
 def test_collapsed_snapshots_never_win() -> None:

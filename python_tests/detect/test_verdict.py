@@ -106,3 +106,24 @@ def test_scores_of_zero_do_not_break_it() -> None:
     fct[::7] = 0.0
     seen = verdict(fct, labels, CLASSES)
     assert math.isfinite(seen.separation)
+
+
+def test_samples_that_tau_does_not_move_are_no_group() -> None:
+    fct, labels = clean(6, 800)
+    labels = labels % 2
+    fct = torch.where(labels == 1, fct * 1.2, fct)
+    fct[(labels == 1).nonzero().flatten()[:150]] = 1.2e-38  # black images
+    seen = verdict(fct, labels, 2)
+    assert seen.evidence == "no"
+    assert not suspected_samples(fct, labels, weigh(fct, labels, 2)).any()
+
+
+def test_classes_that_cannot_be_tested_are_said_to_be_so() -> None:
+    fct, labels = clean(7, 150)  # 30 samples a class
+    seen = verdict(fct, labels, CLASSES)
+    assert seen.evidence == "unclear"
+    assert "no class has 40 samples" in seen.reasons[0]
+    fct, labels = clean(7, 2000)
+    seen = verdict(fct, labels, CLASSES + 3)
+    assert seen.evidence == "no"
+    assert "3 of 8 classes have too few samples" in seen.reasons[1]

@@ -36,8 +36,10 @@ class Blur(Step):
             x = torch.arange(-half, half + 1, dtype=torch.float32)
             kernel = torch.exp(-0.5 * (x / params).square()).to(images.device)  # [B, 2 half + 1]
             kernel = kernel / kernel.sum(1, keepdim=True)
-            shape = (batch, 1, -1, 1) if axis == 2 else (batch, 1, 1, -1)
             border = (0, 0, half, half) if axis == 2 else (half, half, 0, 0)
             padded = F.pad(planes, border, mode="reflect")
-            planes = F.conv2d(padded, kernel.reshape(shape), groups=batch)
+            # Not a convolution: autocast would run it in 16 bits, a GPU in TF32.
+            planes = torch.zeros_like(planes)
+            for k in range(2 * half + 1):
+                planes += kernel[:, k].reshape(batch, 1, 1) * padded.narrow(axis, k, side)
         return planes.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0)

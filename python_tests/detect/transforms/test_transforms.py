@@ -163,3 +163,11 @@ def test_uniform_numbers_are_uniform() -> None:
 def test_unknown_names_teach(name: str) -> None:
     with pytest.raises(ValueError, match="expected one of rotate, affine, flip, crop, blur, erase"):
         parse(name)
+
+
+def test_autocast_changes_no_pixel() -> None:
+    batch, ids = images(8, (24, 40)), torch.arange(8)
+    for name in ("blur", "rotate+blur", "erase+crop"):
+        plain = views_of(name, batch, ids)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(views_of(name, batch, ids), plain)
