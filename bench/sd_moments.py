@@ -21,7 +21,7 @@ from fctfast import attacks, io
 from fctfast.data import ImageSet
 from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, statistics_batches
 from fctfast.detect.fct import evaluating
-from fctfast.detect.probe import ProbeSettings, train_probe
+from fctfast.detect.probe import train_probe
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.settings import DetectSettings
 from fctfast.detect.transforms import parse
@@ -191,8 +191,3 @@ def collect(case: Case, source: str, work: Path, progress: Progress | None = Non
         device="cpu",
     )
     return folder
-
-
-def probe_settings(case: Case) -> ProbeSettings:
-    """The probe of a case."""
-    return settings_of(case).probe

@@ -51,6 +51,7 @@ def run(
       fctfast detect --data-dir cifar10.zip --recipe cifar10-cpu --fail-on-suspicious
       fctfast detect --data-dir poisoned --mode published --json
       fctfast detect --data-dir images --transform blur+rotate --out runs/blurred
+      fctfast detect --data-dir images --alpha-c auto --alpha-p auto --out runs/auto
     """
     from fctfast.detect import detect
     from fctfast.train import make_progress

@@ -43,7 +43,7 @@ class TwoGroups:
 
     @property
     def separation(self) -> float:
-        """Distance of the means over the root mean square of the deviations (Ashman's D / sqrt 2).
+        """Distance of the means over the root mean square of the deviations (Ashman's D).
 
         0 where one group is enough: the three further parameters are not paid for by the gain
         (BIC), or a group is too small.

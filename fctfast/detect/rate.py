@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fctfast.detect.mixture import two_groups
-from fctfast.detect.verdict import Evidence, VerdictThresholds, log_scores
+from fctfast.detect.verdict import UNMOVED, Evidence, VerdictThresholds, log_scores
 from fctfast.seeding import derive_seed
 
 RESAMPLES = 40
@@ -84,10 +84,10 @@ def _total(evidence: Evidence, shares: dict[int, float]) -> float:
 
 def _bootstrap(fct: Tensor, labels: Tensor, shares: dict[int, float], seed: int) -> list[float]:
     """Both ends of the interval of resampled estimates."""
-    logs = log_scores(fct)
+    logs, moved = log_scores(fct), fct > UNMOVED
     totals = torch.zeros(RESAMPLES, dtype=torch.float64)
     for number, share in shares.items():
-        values = logs[labels == number]
+        values = logs[(labels == number) & moved]
         # NumPy promises this stream's bits; torch's generators may change.
         stream = np.random.Generator(np.random.Philox(key=derive_seed(seed, "rate", number)))
         for k in range(RESAMPLES):

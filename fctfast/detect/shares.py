@@ -74,10 +74,7 @@ def resolve_shares(
     if rate is None:
         found = WITHOUT_EVIDENCE
     else:
-        found = (
-            _clean_share(fct, labels, suspected, evidence),
-            rate.low,
-        )
+        found = (_clean_share(fct, labels, suspected, evidence), rate.low)
     flagged, kept = alpha_p, alpha_c
     if isinstance(flagged, str):
         flagged = _cut(found[1], _or_zero(alpha_c), fct.numel())
