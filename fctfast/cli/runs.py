@@ -57,7 +57,11 @@ TRANSFORM_HELP = (
 )
 Transform = Annotated[
     str | None,
-    typer.Option(metavar="A+B", help=f"{TRANSFORM_HELP}; default: the recipe's, rotate+affine."),
+    typer.Option(
+        metavar="A+B",
+        help=f"{TRANSFORM_HELP}; default: the clearer "
+        "of the recipe's, rotate+affine and flip+crop.",
+    ),
 ]
 Model = Annotated[
     str | None, typer.Option(metavar="NAME", help="Network to train; default: the recipe's.")
@@ -167,7 +171,7 @@ class Asked:
         if self.draws is not None:
             detect = replace(detect, score=replace(detect.score, draws=self.draws))
         if self.transform is not None:
-            detect = replace(detect, score=replace(detect.score, transform=self.transform))
+            detect = replace(detect, transforms=(self.transform,))
         probe, base, removal = detect.probe, config.base, config.removal
         if self.batch_size is not None:
             probe = replace(probe, fit=replace(probe.fit, batch_size=self.batch_size))

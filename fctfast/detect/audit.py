@@ -60,7 +60,7 @@ def detect(
             nobody without evidence; default: the settings', which is .05.
         draws: K; default: the settings', which is 4 (1 if published).
         transform: tau by name, "a" or "a+b" of :mod:`fctfast.detect.transforms`; default: the
-            settings', which is the paper's rotate+affine.
+            settings', several of which the clearest counts; the first of them if "published".
         device: "auto" or a torch device.
         progress: where to report; default nowhere.
         out: folder for the result and for what a killed run resumes from; default: nothing is
@@ -124,8 +124,9 @@ def detect(
         evidence=evidence,
         rate=rate,
     )
+    how = replace(chosen.score, transform=moment.transform)
     described = {"mode": mode, "seed": seed, "step": moment.step, "data": moments.fingerprint}
-    described |= asdict(replace(chosen, mean=mean, std=std))
+    described |= asdict(replace(chosen, score=how, mean=mean, std=std))
     scores = Scores.of(
         images, result.score(chosen.score.over_draws), suspected=suspected, **described
     )
@@ -171,7 +172,7 @@ def _override(
     if draws is not None:
         settings = replace(settings, score=replace(settings.score, draws=draws))
     if transform is not None:
-        settings = replace(settings, score=replace(settings.score, transform=transform))
+        settings = replace(settings, transforms=(transform,))
     return settings
 
 

@@ -1,9 +1,9 @@
-"""A probe trained, scored at several moments, and brought back to the one that counts."""
+"""A probe trained, scored at moments and under taus, and brought back to what counts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from fctfast.detect.snapshots import (
     Snapshot,
     read_snapshot,
     sample_of,
-    take_snapshot,
-    write_result,
+    take_snapshots,
+    write_results,
 )
 from fctfast.train import Progress
 
@@ -55,15 +55,17 @@ class Moments:
         self.mean, self.std = mean, std
         self.fingerprint = images.fingerprint()
         self.passes = settings.probe.passes(images)
-        # With one moment there is nothing to compare: it scores the set at once.
         wanted = range(max(0, self.passes - settings.snapshots), self.passes)
-        self.sample = sample_of(images, settings.per_class, seed) if len(wanted) > 1 else images
+        # With one of them there is nothing to compare: it scores the set at once.
+        single = len(wanted) * len(settings.transforms) == 1
+        self.sample = images if single else sample_of(images, settings.per_class, seed)
         self.files = {n: folder / f"snapshot-{n:03d}.safetensors" for n in wanted} if folder else {}
         self.wanted = wanted
         self.identity = {
             "data": self.fingerprint,
             "probe": asdict(settings.probe),
             "score": asdict(settings.score),
+            "transforms": list(settings.transforms),
             "per_class": settings.per_class,
             "recompute_batch_norm": settings.recompute_batch_norm,
             "seed": seed,
@@ -72,8 +74,8 @@ class Moments:
         }
 
     def train(self) -> tuple[nn.Module, list[Snapshot]]:
-        """Train the probe and score the sample at each moment that counts."""
-        taken: dict[int, Snapshot] = {}
+        """Train the probe and score the sample at each moment that counts, under each tau."""
+        taken: dict[int, list[Snapshot]] = {}
         for kept in self.files.values():
             # Before training: a run that goes on with other settings would leave a folder of both.
             if kept.exists():
@@ -82,11 +84,12 @@ class Moments:
         def snapshot(model: nn.Module, record: dict[str, Any]) -> None:
             number = record["pass"]
             if number in self.wanted and number not in taken:
-                taken[number] = take_snapshot(
+                taken[number] = take_snapshots(
                     model,
                     self.images,
                     self.sample,
                     step=record["step"],
+                    transforms=self.settings.transforms,
                     mean=self.mean,
                     std=self.std,
                     seed=self.seed,
@@ -122,10 +125,10 @@ class Moments:
                     "whole folder"
                 )
             snapshot(probe, record)
-        return probe, [taken[number] for number in sorted(taken)]
+        return probe, [snapshot for number in sorted(taken) for snapshot in taken[number]]
 
     def score(self, probe: nn.Module, moment: Snapshot) -> FctResult:
-        """Bring the probe back to a moment and score the whole set with it."""
+        """Bring the probe back to a moment and score the whole set with it, under that tau."""
         probe.load_state_dict(moment.weights)
         probe.to(self.device)
         if self.sample is self.images:
@@ -133,19 +136,19 @@ class Moments:
         path = (
             None if self.folder is None else self.folder / f"scored-{moment.step:05d}.safetensors"
         )
-        identity = {**self.identity, "step": moment.step}
+        identity = {**self.identity, "step": moment.step, "transforms": [moment.transform]}
         if path is not None and path.exists():
-            return read_snapshot(path, len(self.images), identity)[0]
+            return read_snapshot(path, len(self.images), identity)[0][moment.transform]
         result = fct(
             probe,
             self.images,
             mean=self.mean,
             std=self.std,
             seed=self.seed,
-            settings=self.settings.score,
+            settings=replace(self.settings.score, transform=moment.transform),
             device=self.device,
             progress=self.progress,
         )
         if path is not None:
-            write_result(path, result, identity)
+            write_results(path, {moment.transform: result}, identity)
         return result

@@ -8,6 +8,7 @@ from pathlib import Path
 from fctfast.detect.fct import FctSettings
 from fctfast.detect.probe import ProbeSettings
 from fctfast.detect.shares import Share, check_shares
+from fctfast.detect.transforms import check_names
 from fctfast.train.recipes import Recipe, load_recipe
 
 
@@ -17,9 +18,11 @@ class DetectSettings:
 
     Args:
         probe: network and budgets.
-        score: tau, draws, batch size, precision.
-        snapshots: last passes of the probe that are compared; the most telling one counts.
-        per_class: samples of each label on which they are compared; the one that counts then
+        score: draws, batch size, precision; its tau gives way to `transforms`.
+        transforms: names of tau, each of which scores the probe's moments.
+        snapshots: last passes of the probe, its moments; the most telling pair of a moment and a
+            tau counts.
+        per_class: samples of each label on which they are compared; the pair that counts then
             scores the whole set.
         recompute_batch_norm: score with recomputed statistics.
         alpha_c: share taken as clean, or "auto" (see :mod:`fctfast.detect.shares`).
@@ -30,6 +33,7 @@ class DetectSettings:
 
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     score: FctSettings = field(default_factory=lambda: FctSettings(over_draws="geometric"))
+    transforms: tuple[str, ...] = ("rotate+affine", "flip+crop")
     snapshots: int = 8
     per_class: int = 400
     recompute_batch_norm: bool = True
@@ -42,6 +46,7 @@ class DetectSettings:
         for name in ("mean", "std"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
+        object.__setattr__(self, "transforms", check_names(self.transforms))
         if self.snapshots < 1:
             raise ValueError(f"snapshots: expected at least 1, got {self.snapshots}")
         if self.per_class < 1:
@@ -61,7 +66,8 @@ class DetectSettings:
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         return cls(
             probe=recipe.section("probe", ProbeSettings, network=recipe.model),
-            score=replace(cls().score, draws=recipe.split.draws, transform=recipe.split.transform),
+            score=replace(cls().score, draws=recipe.split.draws),
+            transforms=recipe.split.transforms,
             snapshots=recipe.split.snapshots,
             recompute_batch_norm=recipe.split.recompute_batch_norm,
             alpha_c=recipe.split.alpha_c,
@@ -71,7 +77,7 @@ class DetectSettings:
         )
 
     def published(self) -> DetectSettings:
-        """The published SD on the same network: its budgets, one draw, no guards.
+        """The published SD on the same network: its budgets, one draw of one tau, no guards.
 
         Source: DESIGN section 4, last column of the table.
         """
@@ -86,6 +92,7 @@ class DetectSettings:
                 segment=None,
             ),
             score=replace(self.score, draws=1, over_draws="mean"),
+            transforms=self.transforms[:1],
             snapshots=1,
             recompute_batch_norm=False,
         )

@@ -1,11 +1,11 @@
-"""The probe at several moments of its training, compared on a sample of the set without truth."""
+"""The probe at moments of its training, under each tau: compared on a sample, without truth."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from fctfast.seeding import permutation
 from fctfast.train import Progress
 from fctfast.train.differences import differing_keys
 
-FORMAT = "fctfast-snapshot-3"
+FORMAT = "fctfast-snapshot-4"
 _WEIGHTS = "probe."
+_FCT = "fct."
 
 SAMPLE_GROUP = 10
 """Smallest group of a class in the sample on which moments are compared."""
@@ -32,10 +33,11 @@ SAMPLE_GROUP = 10
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The probe at one moment, and what a sample of the set looks like to it.
+    """The probe at one moment, and what a sample of the set looks like to it under one tau.
 
     Args:
         step: optimiser steps the probe had done.
+        transform: tau by name.
         result: scores of the sample.
         weights: the probe's state, with the statistics it scored with.
         health: what the collapse check found.
@@ -43,6 +45,7 @@ class Snapshot:
     """
 
     step: int
+    transform: str
     result: FctResult
     weights: dict[str, Tensor]
     health: Health
@@ -52,6 +55,7 @@ class Snapshot:
         """Ready for JSON."""
         return {
             "step": self.step,
+            "transform": self.transform,
             **self.health.summary(),
             "separation": self.evidence.separation,
             "class_separation": list(self.evidence.class_separation),
@@ -77,12 +81,13 @@ def sample_of(data: ImageSet, per_class: int, seed: int) -> ImageSet:
     return data if bool(kept.all()) else data.select(kept.nonzero().flatten())
 
 
-def take_snapshot(
+def take_snapshots(
     model: nn.Module,
     data: ImageSet,
     sample: ImageSet,
     *,
     step: int,
+    transforms: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
     seed: int,
@@ -92,7 +97,7 @@ def take_snapshot(
     progress: Progress | None = None,
     path: Path | None = None,
     identity: Mapping[str, Any] | None = None,
-) -> Snapshot:
+) -> list[Snapshot]:
     """Score a sample of the set with the probe as it is now; the probe does not notice.
 
     Args:
@@ -100,10 +105,11 @@ def take_snapshot(
         data: the suspicious set, for batch-norm statistics.
         sample: what is scored, see :func:`sample_of`.
         step: optimiser steps done.
+        transforms: names of tau, each of which scores the sample.
         mean: per channel, in [0, 1] units.
         std: per channel.
         seed: key of tau and of the statistics' images.
-        settings: tau, draws, batch size, precision.
+        settings: draws, batch size, precision; its tau is not used.
         recompute: score with recomputed batch-norm statistics (robust) or as they run (published).
         device: where the model is.
         progress: where to report.
@@ -112,39 +118,50 @@ def take_snapshot(
             kept in the file with the step, and compared before the file is read instead.
 
     Returns:
-        Scores, weights, health and evidence.
+        One a tau, in their order: scores, weights, health and evidence.
 
     Raises:
         ValueError: the file is damaged, of another set, or of a run with other settings.
     """
     whole = {**(identity or {}), "step": step}
     if path is not None and path.exists():
-        result, weights = read_snapshot(path, len(sample), whole)
+        results, weights = read_snapshot(path, len(sample), whole)
     else:
         with keep_statistics(model):
             if recompute:
                 batches = statistics_batches(data, mean=mean, std=std, seed=seed, device=device)
                 recompute_batch_norm(model, batches)
-            result = fct(
-                model,
-                sample,
-                mean=mean,
-                std=std,
-                seed=seed,
-                settings=settings,
-                device=device,
-                progress=progress,
-            )
+            results = {
+                name: fct(
+                    model,
+                    sample,
+                    mean=mean,
+                    std=std,
+                    seed=seed,
+                    settings=replace(settings, transform=name),
+                    device=device,
+                    progress=progress,
+                )
+                for name in transforms
+            }
             weights = {
                 name: value.detach().cpu().clone() for name, value in model.state_dict().items()
             }
         if path is not None:
-            write_result(path, result, whole, weights)
-    scores = result.score(settings.over_draws)
-    health = check_collapse(
-        scores, result.norms, result.predicted, sample.labels, sample.num_classes
-    )
-    return Snapshot(step, result, weights, health, evidence_of(result, sample, of=data))
+            write_results(path, results, whole, weights)
+    taken = []
+    for name in transforms:
+        result = results[name]
+        health = check_collapse(
+            result.score(settings.over_draws),
+            result.norms,
+            result.predicted,
+            sample.labels,
+            sample.num_classes,
+        )
+        evidence = evidence_of(result, sample, of=data)
+        taken.append(Snapshot(step, name, result, weights, health, evidence))
+    return taken
 
 
 def evidence_of(result: FctResult, data: ImageSet, of: ImageSet | None = None) -> Evidence:
@@ -165,17 +182,19 @@ def evidence_of(result: FctResult, data: ImageSet, of: ImageSet | None = None) -
 
 
 def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
-    """Choose the healthy moment at which a class falls into two groups most clearly, without truth.
+    """Choose the healthy one in which a class falls into two groups most clearly, without truth.
 
     FCT comes and goes while a probe learns: it separates once the backdoor is learnt, fades as
-    clean features sharpen, and comes back under L_intra (docs/method.md has the figures).
+    clean features sharpen, and comes back under L_intra. And no tau is best for every trigger: a
+    patch breaks under a shift that clean features hardly notice, stripes survive it (docs/method.md
+    has the figures).
 
     Args:
         snapshots: at least one, in order of time.
 
     Returns:
-        The one with the largest separation of any class, the latest of equals: where no class falls
-        in two, a probe that has learnt more has more to say.
+        The one with the largest separation of any class, the latest of equals (where no class falls
+        in two, a probe that has learnt more has more to say) and under the first tau.
 
     Raises:
         ValueError: every snapshot collapsed.
@@ -185,7 +204,9 @@ def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
     """
     healthy = [s for s in snapshots if not s.health.collapsed]
     if not healthy:
-        reasons = "; ".join(f"step {s.step}: {', '.join(s.health.reasons)}" for s in snapshots)
+        reasons = "; ".join(
+            f"step {s.step}, {s.transform}: {', '.join(s.health.reasons)}" for s in snapshots
+        )
         raise ValueError(
             f"detect: the probe collapsed at every moment it was scored ({reasons}); its scores "
             "would be noise. Lower its learning rate or change its seed"
@@ -195,8 +216,8 @@ def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
 
 def read_snapshot(
     path: Path, samples: int, identity: Mapping[str, Any]
-) -> tuple[FctResult, dict[str, Tensor]]:
-    """Read the scores that :func:`write_result` kept, if they are the ones that are asked for.
+) -> tuple[dict[str, FctResult], dict[str, Tensor]]:
+    """Read the scores that :func:`write_results` kept, if they are the ones that are asked for.
 
     Args:
         path: the file.
@@ -204,13 +225,18 @@ def read_snapshot(
         identity: what the scores must have been made with; further keys of the file do not count.
 
     Returns:
-        (scores of each draw, feature lengths and predictions; the probe's weights).
+        (for each tau: scores of each draw, feature lengths and predictions; the probe's weights).
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file is damaged, of another set, or of a run with other settings.
     """
     tensors, metadata = io.read_tensors(path)
+    results = {
+        name.removeprefix(_FCT): FctResult(value, tensors["norms"], tensors["predicted"])
+        for name, value in tensors.items()
+        if name.startswith(_FCT)
+    }
     if metadata.get("format") != FORMAT or tensors["norms"].numel() != samples:
         # Not "delete this file": the probe of an earlier moment is gone and cannot score again.
         raise ValueError(
@@ -229,17 +255,19 @@ def read_snapshot(
         for name, value in tensors.items()
         if name.startswith(_WEIGHTS)
     }
-    return FctResult(tensors["fct"], tensors["norms"], tensors["predicted"]), weights
+    return results, weights
 
 
-def write_result(
+def write_results(
     path: Path,
-    result: FctResult,
+    results: Mapping[str, FctResult],
     identity: Mapping[str, Any],
     weights: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Keep scores, all that they depend on and, if given, the weights that made them."""
-    tensors = {"fct": result.fct, "norms": result.norms, "predicted": result.predicted}
+    """Keep scores by tau, all that they depend on and, if given, the weights that made them."""
+    first = next(iter(results.values()))  # originals are the same under every tau
+    tensors = {"norms": first.norms, "predicted": first.predicted}
+    tensors |= {f"{_FCT}{name}": result.fct for name, result in results.items()}
     tensors |= {f"{_WEIGHTS}{name}": value for name, value in (weights or {}).items()}
     metadata = {"format": FORMAT, "identity": json.dumps(identity, sort_keys=True)}
     io.write_tensors(path, tensors, metadata)

@@ -74,7 +74,8 @@ class SplitSettings:
         alpha_c: share of the samples taken as clean, D_c.
         alpha_p: share taken as poisoned, D_p.
         draws: draws of tau a sample.
-        transform: tau by name, "a" or "a+b" (see fctfast.detect.transforms).
+        transforms: names of tau, "a" or "a+b" (see fctfast.detect.transforms); robust mode takes
+            the one that tells most, published mode the first.
         snapshots: last passes of the probe that are compared; the most telling one counts.
         recompute_batch_norm: recompute batch-norm statistics before scoring.
 
@@ -84,7 +85,7 @@ class SplitSettings:
     alpha_c: float = 0.2
     alpha_p: float = 0.05
     draws: int = 4
-    transform: str = "rotate+affine"
+    transforms: tuple[str, ...] = ("rotate+affine", "flip+crop")
     snapshots: int = 8
     recompute_batch_norm: bool = True
 

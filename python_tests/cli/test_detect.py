@@ -284,11 +284,12 @@ def test_the_transformation_is_a_setting_like_any_other(
     blurred = invoke(*command, "--transform", "blur+flip", "--out", tmp_path / "run")
     assert blurred.exit_code == 0, blurred.stderr
     settings = io.read_json(tmp_path / "run" / "run.json")["settings"]["config"]
-    assert settings["score"]["transform"] == "blur+flip"
+    assert settings["transforms"] == ["blur+flip"]
     assert files_of(tmp_path / "run")["scores.parquet"] != files_of(first)["scores.parquet"]
-    usual = invoke(*command, "--transform", "rotate+affine", "--out", tmp_path / "usual")
-    assert usual.exit_code == 0, usual.stderr
-    assert files_of(tmp_path / "usual") == files_of(first)
+    for run, used in ((tmp_path / "run", ["blur+flip"]), (first, ["rotate+affine", "flip+crop"])):
+        found = io.read_json(run / "detection.json")
+        assert {s["transform"] for s in found["snapshots"]} == set(used)
+        assert found["settings"]["score"]["transform"] in used
     wrong = invoke(*command, "--transform", "blur+spin", "--out", tmp_path / "wrong")
     assert wrong.exit_code == 2
     assert "two of them as a+b (a first), got 'blur+spin'" in wrong.stderr

@@ -41,7 +41,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(
 
     def dies(*args: object, **kwargs: object) -> object:
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == 4:  # under the second tau of the second moment
             raise Killed
         return real(*args, **kwargs)  # type: ignore[arg-type]
 
@@ -50,10 +50,10 @@ def test_a_killed_run_goes_on_to_the_same_scores(
         detect(small_set, settings=small_settings, seed=3, out=tmp_path, **ALPHAS)
     assert not (tmp_path / "detection.json").exists()
     again = detect(small_set, settings=small_settings, seed=3, out=tmp_path, **ALPHAS)
-    # The first snapshot was on disk: only the second was scored again.
-    assert len(calls) == 3
+    # The first moment was on disk: only the second was scored again, under both taus.
+    assert len(calls) == 6
     assert torch.equal(again.scores.fct, finished[0].scores.fct)
-    assert len(again.snapshots) == 2
+    assert len(again.snapshots) == 4
 
 
 def test_a_finished_run_scores_nothing_again_and_other_settings_are_refused(
@@ -92,7 +92,7 @@ def test_a_folder_of_other_scores_is_refused_before_training(
         ({"score": replace(score, draws=16)}, r"score\.draws \(2 there, 16 now\)"),
         ({"score": replace(score, over_draws="geometric")}, "score.over_draws"),
         ({"per_class": 300}, r"per_class \(400 there, 300 now\)"),
-        ({"score": replace(score, transform="rotate")}, "score.transform"),
+        ({"transforms": ("rotate",)}, "transforms"),
         ({"score": replace(score, precision="bfloat16")}, "score.precision"),
         ({"recompute_batch_norm": False}, "recompute_batch_norm"),
         ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "mean.0"),
@@ -133,8 +133,8 @@ def test_a_missing_snapshot_is_scored_again_only_if_its_probe_is_at_hand(
         (folder / "snapshot-002.safetensors").unlink(missing_ok=True)
         with pytest.raises(ValueError, match=r"is missing.* new folder, or delete the whole"):
             again(settings)
-    # One snapshot needs no earlier file.
-    assert again(replace(small_settings, snapshots=1)).snapshots == made.snapshots[1:]
+    # One moment needs no earlier file.
+    assert again(replace(small_settings, snapshots=1)).snapshots == made.snapshots[2:]
 
 
 def test_the_settings_hold_the_fingerprint_of_the_data(
@@ -179,13 +179,14 @@ def test_moments_are_compared_on_a_sample_and_the_chosen_one_scores_the_set(
     found = detect(small_set, settings=settings, seed=3, out=tmp_path, **ALPHAS)
     assert len(found.scores) == len(small_set)
     sample, _ = snapshots.read_snapshot(tmp_path / "snapshot-003.safetensors", 75, {})
-    assert sample.fct.shape == (2, 75)
+    shapes = {name: result.fct.shape for name, result in sample.items()}
+    assert shapes == dict.fromkeys(settings.transforms, (2, 75))
     # The probe that is handed out is the one that made the scores.
     assert found.probe is not None
     assert found.info is not None
     again = fct(
         found.probe, small_set, mean=found.info.mean, std=found.info.std, seed=3,
-        settings=settings.score,
+        settings=replace(settings.score, transform=found.settings["score"]["transform"]),
     )  # fmt: skip
     assert torch.equal(again.score(settings.score.over_draws), found.scores.fct)
     best = max(found.snapshots, key=lambda s: (s["separation"], s["step"]))

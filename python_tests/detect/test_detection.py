@@ -19,7 +19,7 @@ def test_what_is_saved_comes_back(finished: tuple[Detection, Path]) -> None:
     assert torch.equal(back.split.clean, made.split.clean)
     assert back.split.gamma_p == made.split.gamma_p
     assert back.verdict == made.verdict
-    assert [s["step"] for s in back.snapshots] == [12, 16]
+    assert [s["step"] for s in back.snapshots] == [12, 12, 16, 16]
     probe, info = load_model(folder / "probe.safetensors")
     assert info.class_names == ("red", "green", "blue")
     assert sum(p.numel() for p in probe.parameters()) > 0

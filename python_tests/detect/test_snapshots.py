@@ -16,7 +16,7 @@ from fctfast.detect.snapshots import (
     most_telling,
     read_snapshot,
     sample_of,
-    take_snapshot,
+    take_snapshots,
 )
 from fctfast.detect.verdict import Evidence
 from fctfast.io import write_tensors
@@ -25,12 +25,13 @@ from fctfast.models import create_model
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
 
 
-def snapshot(step: int, separation: float, reasons: tuple[str, ...] = ()) -> Snapshot:
+def snapshot(
+    step: int, separation: float, reasons: tuple[str, ...] = (), transform: str = "affine"
+) -> Snapshot:
     groups = TwoGroups((0.0, separation), (1.0, 1.0), 0.5, 1e3, 200)
     nothing = FctResult(torch.empty(1, 0), torch.empty(0), torch.empty(0, dtype=torch.int64))
-    return Snapshot(
-        step, nothing, {}, Health(0.0, 0.9, 1.0, reasons), Evidence((None, groups), (0.0, 0.0))
-    )
+    health, evidence = Health(0.0, 0.9, 1.0, reasons), Evidence((None, groups), (0.0, 0.0))
+    return Snapshot(step, transform, nothing, {}, health, evidence)
 
 
 def test_the_clearest_moment_wins_and_the_later_of_equals() -> None:
@@ -40,10 +41,18 @@ def test_the_clearest_moment_wins_and_the_later_of_equals() -> None:
     assert most_telling([snapshot(1, 0.0), snapshot(2, 0.0), snapshot(3, 0.0)]).step == 3
 
 
+def test_the_clearest_tau_wins_and_the_first_of_equals() -> None:
+    pairs = [(1, 2.7, "flip"), (1, 4.1, "crop"), (2, 3.9, "flip"), (2, 4.0, "crop")]
+    chosen = most_telling([snapshot(s, d, transform=t) for s, d, t in pairs])
+    assert (chosen.step, chosen.transform) == (1, "crop")
+    nothing = [snapshot(s, 0.0, transform=t) for s, _, t in pairs]
+    assert (most_telling(nothing).step, most_telling(nothing).transform) == (2, "flip")
+
+
 def test_collapsed_snapshots_never_win() -> None:
     bad = snapshot(4, 9.0, ("zero features",))
     assert most_telling([snapshot(1, 2.7), bad]).step == 1
-    with pytest.raises(ValueError, match="step 4: zero features"):
+    with pytest.raises(ValueError, match="step 4, affine: zero features"):
         most_telling([bad])
 
 
@@ -72,11 +81,12 @@ def take(
     step: int = 7,
     **identity: object,
 ) -> Snapshot:
-    return take_snapshot(
+    taken = take_snapshots(
         model,
         data,
         data,
         step=step,
+        transforms=("rotate+affine", "flip"),
         identity=identity,
         mean=MEAN,
         std=STD,
@@ -86,6 +96,9 @@ def take(
         device=torch.device("cpu"),
         path=path,
     )
+    assert [s.transform for s in taken] == ["rotate+affine", "flip"]
+    assert not torch.equal(taken[0].result.fct, taken[1].result.fct)
+    return taken[0]
 
 
 def test_the_probe_does_not_notice_that_it_was_scored(small_set: ImageSet) -> None:
@@ -124,4 +137,6 @@ def test_a_file_of_another_moment_or_identity_is_refused(
     with pytest.raises(ValueError, match=r"step \(7 there, 8 now\)"):
         take(model, small_set, True, path, step=8, seed=1, std=STD)
     # What the file says beyond the question does not count: the step is known only later.
-    assert len(read_snapshot(path, len(small_set), {"seed": 1})[0].norms) == len(small_set)
+    results, _ = read_snapshot(path, len(small_set), {"seed": 1})
+    assert torch.equal(results["rotate+affine"].fct, first.result.fct)
+    assert torch.equal(results["flip"].norms, first.result.norms)

@@ -9,7 +9,7 @@ the same. `flip.py` is the shortest example.
 
 from __future__ import annotations
 
-from fctfast.detect.transforms.compose import Transform, parse
+from fctfast.detect.transforms.compose import Transform, check_names, parse
 from fctfast.detect.transforms.registry import Step, names, register
 
-__all__ = ["Step", "Transform", "names", "parse", "register"]
+__all__ = ["Step", "Transform", "check_names", "names", "parse", "register"]

@@ -123,3 +123,20 @@ def parse(name: str) -> Transform:
             f"got {name!r}"
         )
     return Transform(name, tuple(known[part] for part in wanted))
+
+
+def check_names(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Check a list of transformations.
+
+    Args:
+        wanted: names that :func:`parse` takes.
+
+    Returns:
+        The same, as a tuple.
+
+    Raises:
+        ValueError: an unknown one, one twice, or none.
+    """
+    if isinstance(wanted, str) or not wanted or len(set(wanted)) < len(wanted):
+        raise ValueError(f"transforms: expected a list of distinct names, got {wanted!r}")
+    return tuple(parse(name).name for name in wanted)

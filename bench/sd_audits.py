@@ -1,0 +1,242 @@
+"""Whole audits against the truth: the runs that judge `detect`, one JSON file each.
+
+`run` goes through a plan and leaves out what has a result; a killed audit goes on where it was.
+`table` lays results out. The tuning study that chose the settings is `sd_study.py`; nothing here
+was looked at for that choice, except the plans `tuning...`, which repeat its seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from sd_moments import CLEAN, Case, open_case, settings_of
+from torch import Tensor
+
+from fctfast import io
+from fctfast.data import ImageSet
+from fctfast.detect import Detection, Scores, detect
+from fctfast.detect.snapshots import read_snapshot, sample_of
+from fctfast.report.metrics import auroc
+from fctfast.train import make_progress
+from fctfast.train.versions import versions
+
+EXAMPLES = """examples:
+  python bench/sd_audits.py run --plan judged --source cifar10=cifar10.zip --work audits \\
+      --out bench/results/sd-audits
+  python bench/sd_audits.py table --out bench/results/sd-audits > bench/results/DATE-sd-audits.md
+"""
+ATTACKS = ("badnets-all2one", "blend-signal")
+ALPHAS_P = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15)
+ALPHAS_C = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+RATES = (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2)
+
+
+def _attacked(data: str, rate: float, target: int, seeds: Sequence[int], **how: Any) -> list[Case]:
+    return [Case(data, a, rate, target, seed, **how) for seed in seeds for a in ATTACKS]
+
+
+def _clean() -> list[Case]:
+    """Twenty sets without poison."""
+    cases = [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(10, 14)]
+    cases += [Case("cifar10", CLEAN, 0.0, 0, seed, limit=10_000) for seed in range(20, 24)]
+    cases += [Case("digits", CLEAN, 0.0, 0, seed) for seed in range(10, 16)]
+    cases += [Case("fashion-mnist", CLEAN, 0.0, 0, seed) for seed in range(10, 13)]
+    return cases + [Case("fashion-mnist", CLEAN, 0.0, 0, s, limit=10_000) for s in range(20, 23)]
+
+
+JUDGED = range(10, 13)
+PLANS: dict[str, list[Case]] = {
+    "tuning": _attacked("cifar10", 0.1, 0, range(3)) + _attacked("digits", 0.1, 0, range(3)),
+    "tuning-low": _attacked("cifar10", 0.03, 0, range(3)),
+    "tuning-clean": [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(3)],
+    "judged": _attacked("cifar10", 0.1, 3, JUDGED),
+    "fashion": _attacked("fashion-mnist", 0.1, 3, JUDGED),
+    "low": _attacked("cifar10", 0.03, 3, JUDGED),
+    "five": _attacked("cifar10", 0.05, 3, JUDGED),
+    "clean": _clean(),
+    "published": _attacked("cifar10", 0.1, 3, JUDGED, mode="published"),
+    "published-fashion": _attacked("fashion-mnist", 0.1, 3, JUDGED, mode="published"),
+    "rates": [Case("cifar10", ATTACKS[0], rate, 3, 10) for rate in RATES],
+}
+
+
+def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
+    """Audit a case's set as a user would, and hold the result against the truth.
+
+    Args:
+        case: which.
+        source: path or name of the data.
+        folder: of the audit; a killed one goes on from it.
+
+    Returns:
+        Verdict, rate, purities and time, ready for JSON.
+    """
+    data, poisoned = open_case(case, source)
+    settings = settings_of(case)
+    progress = make_progress(quiet=False)
+    start = time.monotonic()
+    found = detect(
+        data, mode=case.mode, settings=settings, seed=case.seed, progress=progress, out=folder
+    )
+    # A run that went on after being killed would count its last part alone; `whole` says so.
+    seconds = time.monotonic() - start
+    row = {
+        "case": asdict(case),
+        "samples": len(data),
+        "poisoned": int(poisoned.sum()),
+        "seconds": seconds,
+        "threads": torch.get_num_threads(),
+        "chosen": {
+            "step": found.settings["step"], "transform": found.settings["score"]["transform"]
+        },
+        "verdict": found.verdict.summary(),
+        "rate": None if found.rate is None else found.rate.summary(),
+        "versions": versions(),
+    }  # fmt: skip
+    truth = dict(zip(data.ids.tolist(), poisoned.tolist(), strict=True))
+    if case.mode == "robust":
+        auto = detect(
+            data, mode=case.mode, settings=settings, seed=case.seed, out=folder,
+            alpha_c="auto", alpha_p="auto",
+        )  # fmt: skip
+        row["auto"] = _purity(auto.scores, truth, auto.split.alpha_c, auto.split.alpha_p)
+        row["moments"] = list(_moments(found, data, poisoned, folder))
+    if bool(poisoned.any()):
+        row["auroc"] = auroc(found.scores.suspicion, poisoned)
+        row["auroc_fct"] = auroc(found.scores.fct, poisoned)
+    row["split"] = _purity(found.scores, truth, settings.alpha_c, settings.alpha_p)
+    row["alphas_p"] = {
+        str(a): _purity(found.scores, truth, 0.1, a)["d_p_poisoned"] for a in ALPHAS_P
+    }
+    row["alphas_c"] = {str(a): _purity(found.scores, truth, a, 0.05)["d_c_clean"] for a in ALPHAS_C}
+    return row
+
+
+def _purity(
+    scores: Scores, truth: dict[int, bool], alpha_c: float, alpha_p: float
+) -> dict[str, Any]:
+    """Shares of a split against the truth; None of an empty part."""
+    split = scores.split(alpha_c, alpha_p)
+
+    def share(ids: Tensor) -> float | None:
+        return sum(truth[i] for i in ids.tolist()) / len(ids) if len(ids) else None
+
+    flagged, kept = share(split.poisoned), share(split.clean)
+    return {
+        "alpha_c": alpha_c,
+        "alpha_p": alpha_p,
+        "d_p_poisoned": flagged,
+        "d_c_clean": None if kept is None else 1 - kept,
+    }
+
+
+def _moments(
+    found: Detection, data: ImageSet, poisoned: Tensor, folder: Path
+) -> Iterator[dict[str, Any]]:
+    """What each moment's scores of its sample are worth, under each tau."""
+    sample = sample_of(data, found.settings["per_class"], found.settings["seed"])
+    truth = poisoned[data.positions(sample.ids)]
+    files = sorted(folder.glob("snapshot-*.safetensors"))
+    steps = sorted({taken["step"] for taken in found.snapshots})
+    for step, path in zip(steps, files, strict=True):
+        results, _ = read_snapshot(path, len(sample), {"step": step})
+        for taken in found.snapshots:
+            if taken["step"] == step:
+                scores = results[taken["transform"]].score("geometric")
+                facts = {key: taken[key] for key in ("step", "transform", "separation")}
+                yield {**facts, "auroc": auroc(scores, truth) if bool(truth.any()) else None}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a plan or print the table; return the exit code."""
+    options = _parser().parse_args(argv)
+    if options.part == "table":
+        print("\n".join(_table(options.out)))
+        return 0
+    sources = {"digits": "digits", **dict(pair.split("=", 1) for pair in options.source)}
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for case in PLANS[options.plan]:
+        result = options.out / f"{case.name}.json"
+        if result.exists() or (options.only and options.only not in case.name):
+            continue
+        if case.data not in sources:
+            print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+            continue
+        print(case.name, file=sys.stderr, flush=True)
+        resumed = (options.work / case.name).exists()
+        row = audit(case, sources[case.data], options.work / case.name)
+        io.write_json(result, {**row, "plan": options.plan, "resumed": resumed})
+    return 0
+
+
+def _table(folder: Path) -> Iterator[str]:
+    rows = [io.read_json(path) for path in sorted(folder.glob("*.json"))]
+    for plan in PLANS:
+        chosen = [row for row in rows if row["plan"] == plan]
+        if not chosen:
+            continue
+        yield f"## {plan}\n"
+        yield (
+            "| case | verdict (target) | separation | AUROC | D_p poisoned | D_c clean | rate | "
+            "auto alpha_p: poisoned | auto alpha_c: clean | step, tau | seconds |"
+        )
+        yield "|---" * 11 + "|"
+        for row in chosen:
+            yield "| " + " | ".join(_cells(row)) + " |"
+        times = [row["seconds"] for row in chosen if not row["resumed"]]
+        if times:
+            yield f"\nMedian time {statistics.median(times):.0f} s.\n"
+
+
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    verdict, split, rate = row["verdict"], row["split"], row["rate"]
+    yield Case(**row["case"]).name
+    yield f"{verdict['evidence']} ({_or_dash(verdict['suspected_target'], 'd')})"
+    yield f"{verdict['separation']:.2f}"
+    yield _or_dash(row.get("auroc"), ".4f")
+    poisoned = row["poisoned"] > 0
+    yield _or_dash(split["d_p_poisoned"] if poisoned else None, ".3f")
+    yield _or_dash(split["d_c_clean"] if poisoned else None, ".4f")
+    true = row["poisoned"] / row["samples"]
+    yield f"{true:.3f}" + (
+        f" in [{rate['low']:.3f}, {rate['high']:.3f}]" if rate is not None else " (no estimate)"
+    )
+    auto = row.get("auto", {})
+    yield f"{_or_dash(auto.get('alpha_p'), '.3f')}: {_or_dash(auto.get('d_p_poisoned'), '.3f')}"
+    yield f"{_or_dash(auto.get('alpha_c'), '.2f')}: {_or_dash(auto.get('d_c_clean'), '.4f')}"
+    yield f"{row['chosen']['step']}, {row['chosen']['transform']}"
+    yield f"{row['seconds']:.0f}" + (" (resumed)" if row["resumed"] else "")
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = parser.add_subparsers(dest="part", required=True)
+    run = parts.add_parser("run", help="audit the cases of a plan")
+    run.add_argument("--plan", choices=PLANS, required=True)
+    run.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
+    run.add_argument("--work", type=Path, required=True, help="folder of the audits")
+    run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
+    run.add_argument("--threads", type=int, help="default: torch's")
+    table = parts.add_parser("table", help="print the results as Markdown")
+    for part in (run, table):
+        part.add_argument("--out", type=Path, required=True, help="folder of JSON files")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
