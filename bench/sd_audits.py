@@ -8,11 +8,12 @@ was looked at for that choice, except the plans `tuning...`, which repeat its se
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from torch import Tensor
 
 from fctfast import io
 from fctfast.data import ImageSet
-from fctfast.detect import Detection, Scores, detect
+from fctfast.detect import Detection, DetectSettings, Scores, detect
+from fctfast.detect.moments import Moments
+from fctfast.detect.scoring import normalisation
 from fctfast.detect.snapshots import read_snapshot, sample_of
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress
@@ -34,6 +37,7 @@ EXAMPLES = """examples:
   python bench/sd_audits.py table --out bench/results/sd-audits > bench/results/DATE-sd-audits.md
 """
 ATTACKS = ("badnets-all2one", "blend-signal")
+STATE = "probe-state.safetensors"
 ALPHAS_P = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15)
 ALPHAS_C = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 RATES = (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2)
@@ -83,10 +87,12 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     settings = settings_of(case)
     progress = make_progress(quiet=False)
     start = time.monotonic()
+    epochs = None
+    if case.mode == "published":
+        epochs = _epochs(data, poisoned, settings, case.seed, folder)
     found = detect(
         data, mode=case.mode, settings=settings, seed=case.seed, progress=progress, out=folder
     )
-    # A run that went on after being killed would count its last part alone; `whole` says so.
     seconds = time.monotonic() - start
     row = {
         "case": asdict(case),
@@ -109,6 +115,8 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
         )  # fmt: skip
         row["auto"] = _purity(auto.scores, truth, auto.split.alpha_c, auto.split.alpha_p)
         row["moments"] = list(_moments(found, data, poisoned, folder))
+    else:
+        row["epochs"] = epochs
     if bool(poisoned.any()):
         row["auroc"] = auroc(found.scores.suspicion, poisoned)
         row["auroc_fct"] = auroc(found.scores.fct, poisoned)
@@ -153,6 +161,22 @@ def _moments(
                 scores = results[taken["transform"]].score("geometric")
                 facts = {key: taken[key] for key in ("step", "transform", "separation")}
                 yield {**facts, "auroc": auroc(scores, truth) if bool(truth.any()) else None}
+
+
+def _epochs(
+    data: ImageSet, poisoned: Tensor, settings: DetectSettings, seed: int, folder: Path
+) -> list[dict[str, Any]]:
+    """What published scores are worth after each epoch; leaves the probe for the audit."""
+    mean, std = normalisation(data, None, settings.mean, settings.std)
+    moments = Moments(
+        data, replace(settings, snapshots=settings.probe.passes(data)), mean=mean, std=std,
+        seed=seed, device=torch.device("cpu"), progress=make_progress(quiet=False),
+        folder=folder / "epochs",
+    )  # fmt: skip
+    _, snapshots = moments.train()
+    shutil.copyfile(folder / "epochs" / STATE, folder / STATE)
+    truth = poisoned[data.positions(moments.sample.ids)]
+    return [{**s.summary(), "auroc": auroc(s.result.score("mean"), truth)} for s in snapshots]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -56,7 +56,7 @@ def run(
     from fctfast import io
     from fctfast.attacks.truth import read_truth
     from fctfast.detect import Detection
-    from fctfast.report import find_detection, save_histogram, summarise
+    from fctfast.report import find_detection, save_histogram, save_moments, summarise
 
     if data_dir is None and (limit is not None or split != "train"):
         raise ValueError("--split and --limit say how --data-dir is opened; give it as well")
@@ -74,6 +74,12 @@ def run(
             title = f"FCT scores of {run_folder.name}"
             save_histogram(
                 out / "histogram.png", found.scores, found.split, truth=truth, title=title
+            )
+            save_moments(
+                out / "moments.png",
+                found.snapshots,
+                (found.settings["step"], found.settings["score"]["transform"]),
+                title=f"Moments of the probe of {run_folder.name}",
             )
             if data_dir is not None:
                 _feature_map(out / "feature-map.png", place, found, data_dir, split, limit, truth)

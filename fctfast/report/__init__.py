@@ -7,6 +7,7 @@ from fctfast.report.feature_map import save_feature_map
 from fctfast.report.findings import save_findings
 from fctfast.report.histogram import save_histogram
 from fctfast.report.metrics import auroc, split_quality
+from fctfast.report.moments import save_moments
 from fctfast.report.summary import find_detection, summarise
 from fctfast.report.suspicious import save_contact_sheet, save_suspicious_list
 
@@ -19,6 +20,7 @@ __all__ = [
     "save_feature_map",
     "save_findings",
     "save_histogram",
+    "save_moments",
     "save_suspicious_list",
     "split_quality",
     "summarise",

@@ -1,0 +1,214 @@
+"""D-BR round by round against the truth: which rule should stop it, and the paper's Fig. 5.
+
+For each case: a base model, D_p and D_c of an audit that `sd_audits.py` has made, and then rounds
+of both halves, of unlearning alone and of relearning alone, measured on test images after each.
+The recipe's rule is applied to the finished curve of both halves, so other rules can be tried on
+the same file without training again. `clean` trains the same network on the unpoisoned set and
+measures the trigger's success there. Everything resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from sd_audits import ATTACKS, _attacked
+from sd_moments import CLEAN, RECIPES, Case, open_case
+from torch import nn
+
+import fctfast
+from fctfast import attacks, io
+from fctfast.data import ImageSet
+from fctfast.defend import DBRConfig, train_base
+from fctfast.defend.given import parts
+from fctfast.defend.removal import RemovalSettings, kept_share
+from fctfast.detect import Detection
+from fctfast.report import evaluate
+from fctfast.train import fit, make_progress
+from fctfast.train.versions import versions
+
+EXAMPLES = """examples:
+  python bench/dbr_study.py run --plan tuning --source cifar10=cifar10.zip --audits audits \\
+      --work repairs --out bench/results/dbr
+  python bench/dbr_study.py table --out bench/results/dbr
+"""
+PLANS = {
+    "tuning": _attacked("cifar10", 0.1, 0, range(3)),
+    "judged": _attacked("cifar10", 0.1, 3, range(10, 13)),
+    "clean-tuning": [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(3)],
+    "clean-judged": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
+}
+VARIANTS = {"both": ("unlearn", "relearn"), "unlearn": ("unlearn",), "relearn": ("relearn",)}
+ROUNDS = 20
+
+
+def base_model(
+    case: Case, data: ImageSet, config: DBRConfig, folder: Path
+) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    """Train a case's base model as D-BR would, or go on with it."""
+    assert config.detect.mean is not None
+    assert config.detect.std is not None
+    mean, std = config.detect.mean, config.detect.std
+    model, _ = train_base(
+        data, config.base, mean=mean, std=std, seed=case.seed,
+        checkpoint=folder / "base-state.safetensors", progress=make_progress(quiet=False),
+    )  # fmt: skip
+    return model, mean, std
+
+
+def curve(
+    model: nn.Module,
+    variant: str,
+    poisoned: ImageSet,
+    clean: ImageSet,
+    settings: RemovalSettings,
+    test: ImageSet,
+    attack: attacks.Attack,
+    *,
+    target: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int,
+    checkpoint: Path,
+) -> list[dict[str, Any]]:
+    """Rounds of one variant, each with what the rule sees and what the truth says."""
+    halves = VARIANTS[variant]
+    stages = [s for s in settings.stages(poisoned, clean) if s.name in halves]
+    stages = list(itertools.islice(itertools.cycle(stages[: len(halves)]), ROUNDS * len(halves)))
+
+    def look(current: nn.Module) -> dict[str, Any]:
+        kept = {
+            "dp_kept": kept_share(current, poisoned, mean=mean, std=std),
+            "dc_kept": kept_share(current, clean, mean=mean, std=std),
+        }
+        return kept | evaluate(current, test, attack, target, mean=mean, std=std)
+
+    def after(end: Any) -> bool:
+        if end.record["stage"] == halves[-1]:
+            end.record.update(look(end.model))
+        return False
+
+    mine = copy.deepcopy(model)
+    start = look(mine)
+    fitted = fit(
+        mine, stages, settings=settings.fit, mean=mean, std=std, seed=seed, checkpoint=checkpoint,
+        on_epoch=after, progress=make_progress(quiet=False), label=variant,
+    )  # fmt: skip
+    rounds = [r for r in fitted.history if r["stage"] == halves[-1]]
+    return [start, *({key: r[key] for key in start} for r in rounds)]
+
+
+def stopped_at(rounds: Sequence[dict[str, Any]], settings: RemovalSettings) -> int:
+    """Round after which the rule ends a curve of both halves; the last without a rule."""
+    if settings.stop is not None:
+        for number in range(1, len(rounds)):
+            if settings.stop.satisfied(rounds[1 : number + 1], rounds[0]):
+                return number
+    return len(rounds) - 1
+
+
+def repair(case: Case, source: str, options: argparse.Namespace) -> dict[str, Any]:
+    """All curves of one case."""
+    data, _ = open_case(case, source)
+    recipe = fctfast.train.recipes.load_recipe(RECIPES[case.data])
+    config = DBRConfig.from_recipe(recipe)
+    folder = options.work / case.name
+    folder.mkdir(parents=True, exist_ok=True)
+    model, mean, std = base_model(case, data, config, folder)
+    test = fctfast.open_dataset(
+        source, split="test", limit=options.test_images, seed=case.seed,
+        image_size=recipe.data.image_size,
+    )  # fmt: skip
+    row: dict[str, Any] = {"case": asdict(case), "test_images": len(test), "versions": versions()}
+    if case.attack == CLEAN:
+        tried = {
+            name: evaluate(model, test, attacks.get(name), case.target, mean=mean, std=std)
+            for name in ATTACKS
+        }
+        return {**row, "clean": tried}
+    found = Detection.load(options.audits / case.name)
+    poisoned, clean = parts(data, found.split)
+    row["curves"] = {
+        variant: curve(
+            model, variant, poisoned, clean, replace(config.removal, stop=None), test,
+            attacks.get(case.attack), target=case.target, mean=mean, std=std, seed=case.seed,
+            checkpoint=folder / f"{variant}-state.safetensors",
+        )
+        for variant in VARIANTS
+    }  # fmt: skip
+    row["stopped_at"] = stopped_at(row["curves"]["both"], config.removal)
+    return row
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a plan or print the table; return the exit code."""
+    options = _parser().parse_args(argv)
+    if options.part == "table":
+        print("\n".join(_table(options.out)))
+        return 0
+    sources = dict(pair.split("=", 1) for pair in options.source)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for case in PLANS[options.plan]:
+        result = options.out / f"{case.name}-t{case.target}.json"
+        if result.exists() or (options.only and options.only not in case.name):
+            continue
+        print(case.name, file=sys.stderr, flush=True)
+        io.write_json(result, {**repair(case, sources[case.data], options), "plan": options.plan})
+    return 0
+
+
+def _table(folder: Path) -> Iterator[str]:
+    rows = [io.read_json(path) for path in sorted(folder.glob("*.json"))]
+    clean = {
+        (r["case"]["seed"], r["case"]["target"], name): seen["asr"]
+        for r in rows
+        if "clean" in r
+        for name, seen in r["clean"].items()
+    }
+    yield (
+        "| case | base ACC / ASR | stopped after | ACC / ASR then | after all rounds | "
+        "ASR of a clean model |"
+    )
+    yield "|---" * 6 + "|"
+    for row in rows:
+        if "curves" not in row:
+            continue
+        case = Case(**row["case"])
+        both, stop = row["curves"]["both"], row["stopped_at"]
+        pairs = [f"{100 * r['acc']:.1f} / {100 * r['asr']:.1f}" for r in both]
+        asr = clean.get((case.seed, case.target, case.attack))
+        yield (
+            f"| {case.name} | {pairs[0]} | {stop} | {pairs[stop]} | {pairs[-1]} | "
+            f"{'-' if asr is None else f'{100 * asr:.1f}'} |"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts_ = parser.add_subparsers(dest="part", required=True)
+    run = parts_.add_parser("run", help="train, repair and measure the cases of a plan")
+    run.add_argument("--plan", choices=PLANS, required=True)
+    run.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
+    run.add_argument("--audits", type=Path, required=True, help="--work of sd_audits.py")
+    run.add_argument("--work", type=Path, required=True, help="folder of checkpoints")
+    run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
+    run.add_argument("--threads", type=int, help="default: torch's")
+    run.add_argument("--test-images", type=int, default=2000, help="measured each round (2,000)")
+    table = parts_.add_parser("table", help="print the results as Markdown")
+    for part in (run, table):
+        part.add_argument("--out", type=Path, required=True, help="folder of JSON files")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
