@@ -60,7 +60,10 @@ JUDGED = range(10, 13)
 PLANS: dict[str, list[Case]] = {
     "tuning": _attacked("cifar10", 0.1, 0, range(3)) + _attacked("digits", 0.1, 0, range(3)),
     "tuning-low": _attacked("cifar10", 0.03, 0, range(3)),
-    "tuning-clean": [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(3)],
+    "tuning-clean": [
+        Case("cifar10", CLEAN, 0.0, 0, seed, limit=limit)
+        for seed, limit in ((0, None), (1, 10_000), (2, 10_000))
+    ],
     "judged": _attacked("cifar10", 0.1, 3, JUDGED),
     "fashion": _attacked("fashion-mnist", 0.1, 3, JUDGED),
     "low": _attacked("cifar10", 0.03, 3, JUDGED),

@@ -32,8 +32,8 @@ class VerdictThresholds:
         separation_no: separation below which there is none.
     """
 
-    separation_yes: float = 3.2
-    separation_no: float = 2.9
+    separation_yes: float = 3.5
+    separation_no: float = 3.0
 
 
 @dataclass(frozen=True)
