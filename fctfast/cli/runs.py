@@ -112,6 +112,15 @@ class Asked:
     limit: int | None = None
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        # Before minutes of decoding.
+        for option, share in (("--alpha-c", self.alpha_c), ("--alpha-p", self.alpha_p)):
+            if self.mode == "published" and share == "auto":
+                raise ValueError(
+                    f"{option}: auto needs the estimated poisoning rate of --mode robust, "
+                    "published takes a share"
+                )
+
     def load_recipe(self) -> LoadedRecipe:
         """Read the recipe that was asked for, or choose one for this device.
 

@@ -71,8 +71,8 @@ class SplitSettings:
     """How the scored set is split.
 
     Args:
-        alpha_c: share of the samples taken as clean, D_c.
-        alpha_p: share taken as poisoned, D_p.
+        alpha_c: share of the samples taken as clean, D_c, or "auto".
+        alpha_p: share taken as poisoned, D_p, or "auto" (robust mode estimates it).
         draws: draws of tau a sample.
         transforms: names of tau, "a" or "a+b" (see fctfast.detect.transforms); robust mode takes
             the one that tells most, published mode the first.
@@ -82,23 +82,29 @@ class SplitSettings:
     Source: paper section 4.1 (.2 and .05); DESIGN 4 (the guards).
     """
 
-    alpha_c: float = 0.2
-    alpha_p: float = 0.05
+    alpha_c: float | str = 0.2
+    alpha_p: float | str = 0.05
     draws: int = 4
     transforms: tuple[str, ...] = ("rotate+affine", "flip+crop")
     snapshots: int = 8
     recompute_batch_norm: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("alpha_c", "alpha_p"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a share in (0, 1), got {getattr(self, name)}")
-        if self.alpha_c + self.alpha_p > 1:
+        shares = [s for name in ("alpha_c", "alpha_p") if (s := self._share(name)) is not None]
+        if sum(shares) > 1:
             raise ValueError(
                 f"alpha_c + alpha_p: expected at most 1, got {self.alpha_c} + {self.alpha_p}"
             )
         if self.draws < 1 or self.snapshots < 1:
             raise ValueError("draws and snapshots: expected at least 1")
+
+    def _share(self, name: str) -> float | None:
+        value = getattr(self, name)
+        if value == "auto":
+            return None
+        if isinstance(value, str) or not 0 < value < 1:
+            raise ValueError(f"{name}: expected a share in (0, 1) or auto, got {value}")
+        return float(value)
 
 
 @dataclass(frozen=True)

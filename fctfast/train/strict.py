@@ -58,8 +58,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
-        hint = next(option for option in options if option is not type(None))
-        return _convert(hint, value, where)
+        *others, last = (option for option in options if option is not type(None))
+        for other in others:
+            with suppress(ValueError):
+                return _convert(other, value, where)
+        return _convert(last, value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return value if isinstance(value, hint) else build(hint, value, where)
     if origin is tuple:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,3 +76,23 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.recipe["source"] = "digits"
     attacks.save_poisoned(made, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def audited(
+    poisoned: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A copy of the set, audited once in its presence of a true truth: (set, run folder)."""
+    from fctfast.cli.app import app
+
+    base = tmp_path_factory.mktemp("audit")
+    shutil.copytree(poisoned, base / "set")
+    command = ["detect", "--data-dir", str(base / "set"), "--recipe", str(tiny), "--quiet"]
+    result = CliRunner().invoke(app, [*command, "--out", str(base / "run"), "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    assert json.loads(result.stdout) == {
+        "recipe": "tiny",
+        **json.loads((base / "run" / "metrics.json").read_text()),
+    }
+    return base / "set", base / "run"

@@ -26,28 +26,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-@pytest.fixture(scope="module")
-def audited(
-    poisoned: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path]:
-    """A copy of the set, audited once in its presence of a true truth: (set, run folder)."""
-    from typer.testing import CliRunner
-
-    from fctfast.cli.app import app
-
-    base = tmp_path_factory.mktemp("audit")
-    shutil.copytree(poisoned, base / "set")
-    command = ["detect", "--data-dir", str(base / "set"), "--recipe", str(tiny), "--quiet"]
-    result = CliRunner().invoke(app, [*command, "--out", str(base / "run"), "--json"])
-    assert result.exit_code == 0, result.stderr
-    assert result.stderr == ""
-    assert json.loads(result.stdout) == {
-        "recipe": "tiny",
-        **json.loads((base / "run" / "metrics.json").read_text()),
-    }
-    return base / "set", base / "run"
-
-
 def test_a_run_folder_holds_what_was_promised(audited: tuple[Path, Path]) -> None:
     _, run = audited
     there = {path.name for path in run.iterdir()}
@@ -243,6 +221,7 @@ def test_photos_of_many_sizes_need_one_to_be_named(invoke: Invoke, tmp_path: Pat
         (("--recipe", "none.yaml"), "none.yaml"),
         (("--model", "resnet"), "unknown model 'resnet'"),
         (("--device", "tpu7"), "device"),
+        (("--mode", "published", "--alpha-p", "auto"), "--alpha-p: auto needs the estimated"),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_no_run(
@@ -294,19 +273,3 @@ def test_the_transformation_is_a_setting_like_any_other(
     assert wrong.exit_code == 2
     assert "two of them as a+b (a first), got 'blur+spin'" in wrong.stderr
     assert not (tmp_path / "wrong").exists()
-
-
-def test_the_report_draws_the_feature_map_of_the_audited_data_alone(
-    invoke: Invoke, audited: tuple[Path, Path], tmp_path: Path
-) -> None:
-    data, run = audited
-    arguments = ("report", run, "--poisoned", data, "--data-dir")
-    drawn = invoke(*arguments, data, "--out", tmp_path / "report")
-    assert drawn.exit_code == 0, drawn.stderr
-    assert (tmp_path / "report" / "feature-map.png").read_bytes().startswith(b"\x89PNG")
-    other = invoke(*arguments, "digits", "--out", tmp_path / "other")
-    assert other.exit_code == 2
-    assert "is not the data of this audit" in other.stderr
-    nowhere = invoke(*arguments, data)
-    assert nowhere.exit_code == 2
-    assert "give --out as well" in nowhere.stderr

@@ -23,3 +23,20 @@ def test_a_folder_without_results_is_an_error(
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_report_draws_the_feature_map_of_the_audited_data_alone(
+    invoke: Invoke, audited: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, run = audited
+    arguments = ("report", run, "--poisoned", data, "--data-dir")
+    drawn = invoke(*arguments, data, "--out", tmp_path / "report")
+    assert drawn.exit_code == 0, drawn.stderr
+    for picture in ("feature-map.png", "histogram.png", "moments.png"):
+        assert (tmp_path / "report" / picture).read_bytes().startswith(b"\x89PNG")
+    other = invoke(*arguments, "digits", "--out", tmp_path / "other")
+    assert other.exit_code == 2
+    assert "is not the data of this audit" in other.stderr
+    nowhere = invoke(*arguments, data)
+    assert nowhere.exit_code == 2
+    assert "give --out as well" in nowhere.stderr

@@ -46,7 +46,7 @@ def test_the_recorded_settings_of_published_are_those_that_run() -> None:
     assert config.detect.probe.fit.precision == config.detect.score.precision == "bfloat16"
     assert config.detect.probe.network.width == 8
     robust = replace(asked, mode="robust")
-    assert robust.config(robust.load_recipe(), channels=3).detect.score.draws == 6
+    assert robust.config(robust.load_recipe(), channels=3).detect.score.draws == 3
 
 
 @pytest.mark.parametrize("command", ["detect", "dbr"])
