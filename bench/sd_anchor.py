@@ -33,7 +33,7 @@ EXAMPLE = """example:
   python bench/sd_anchor.py --case study/cifar10-badnets-all2one-10pc-t0-s0-robust --step 1252 \\
       --source cifar10.zip --out bench/results/sd-anchor
 """
-WEIGHTS = (0.0, 0.1, 1.0)
+WEIGHTS = (0.0, 0.3)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

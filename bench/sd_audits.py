@@ -1,7 +1,8 @@
 """Whole audits against the truth: the runs that judge `detect`, one JSON file each.
 
 `run` goes through a plan and leaves out what has a result; a killed audit goes on where it was.
-`table` lays results out. The tuning study that chose the settings is `sd_study.py`; nothing here
+`table` lays results out; the plan `rates` is the paper's Appendix G in small, and `alphas` prints
+its Appendix F: the purity of D_p and D_c at other shares of the same scores. The tuning study that chose the settings is `sd_study.py`; nothing here
 was looked at for that choice, except the plans `tuning...`, which repeat its seeds.
 """
 
@@ -35,6 +36,7 @@ EXAMPLES = """examples:
   python bench/sd_audits.py run --plan judged --source cifar10=cifar10.zip --work audits \\
       --out bench/results/sd-audits
   python bench/sd_audits.py table --out bench/results/sd-audits > bench/results/DATE-sd-audits.md
+  python bench/sd_audits.py alphas --out bench/results/sd-audits
 """
 ATTACKS = ("badnets-all2one", "blend-signal")
 STATE = "probe-state.safetensors"
@@ -185,8 +187,9 @@ def _epochs(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a plan or print the table; return the exit code."""
     options = _parser().parse_args(argv)
-    if options.part == "table":
-        print("\n".join(_table(options.out)))
+    if options.part != "run":
+        rows = [io.read_json(path) for path in sorted(options.out.glob("*.json"))]
+        print("\n".join(_table(rows) if options.part == "table" else _alphas(rows)))
         return 0
     sources = {"digits": "digits", **dict(pair.split("=", 1) for pair in options.source)}
     if options.threads:
@@ -201,19 +204,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(case.name, file=sys.stderr, flush=True)
         resumed = (options.work / case.name).exists()
         row = audit(case, sources[case.data], options.work / case.name)
-        io.write_json(result, {**row, "plan": options.plan, "resumed": resumed})
+        io.write_json(result, {**row, "resumed": resumed})
     return 0
 
 
-def _table(folder: Path) -> Iterator[str]:
-    rows = [io.read_json(path) for path in sorted(folder.glob("*.json"))]
-    for plan in PLANS:
-        chosen = [row for row in rows if row["plan"] == plan]
+def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for plan, cases in PLANS.items():
+        chosen = [row for row in rows if Case(**row["case"]) in cases]
         if not chosen:
             continue
         yield f"## {plan}\n"
         yield (
-            "| case | verdict (target) | separation | AUROC | D_p poisoned | D_c clean | rate | "
+            "| case | verdict (target) | separation | AUROC | D_p poisoned | D_c clean | "
+            "true rate: estimate | "
             "auto alpha_p: poisoned | auto alpha_c: clean | step, tau | seconds |"
         )
         yield "|---" * 11 + "|"
@@ -222,6 +225,25 @@ def _table(folder: Path) -> Iterator[str]:
         times = [row["seconds"] for row in chosen if not row["resumed"]]
         if times:
             yield f"\nMedian time {statistics.median(times):.0f} s.\n"
+    yield from _null(rows)
+
+
+def _null(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The statistic where nothing is poisoned: clean sets, and the other classes of the rest."""
+    seen = [
+        value
+        for row in rows
+        if row["case"]["mode"] == "robust"
+        for number, value in enumerate(row["verdict"]["class_separation"])
+        if value is not None and not (row["poisoned"] and number == row["case"]["target"])
+    ]
+    if seen:
+        apart = sorted(value for value in seen if value > 0)
+        yield (
+            f"Classes without poison, final scores: {len(seen)}; separation 0 in "
+            f"{len(seen) - len(apart)}; the five largest "
+            + ", ".join(f"{value:.2f}" for value in apart[-5:])
+        )
 
 
 def _cells(row: dict[str, Any]) -> Iterator[str]:
@@ -234,14 +256,29 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield _or_dash(split["d_p_poisoned"] if poisoned else None, ".3f")
     yield _or_dash(split["d_c_clean"] if poisoned else None, ".4f")
     true = row["poisoned"] / row["samples"]
-    yield f"{true:.3f}" + (
-        f" in [{rate['low']:.3f}, {rate['high']:.3f}]" if rate is not None else " (no estimate)"
+    yield f"{true:.3f}: " + (
+        f"{rate['rate']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]" if rate is not None else "-"
     )
     auto = row.get("auto", {})
     yield f"{_or_dash(auto.get('alpha_p'), '.3f')}: {_or_dash(auto.get('d_p_poisoned'), '.3f')}"
     yield f"{_or_dash(auto.get('alpha_c'), '.2f')}: {_or_dash(auto.get('d_c_clean'), '.4f')}"
     yield f"{row['chosen']['step']}, {row['chosen']['transform']}"
     yield f"{row['seconds']:.0f}" + (" (resumed)" if row["resumed"] else "")
+
+
+def _alphas(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Appendix F: how pure other shares would be. D_p at alpha_c .1, D_c at alpha_p .05."""
+    for key, alphas, title in (
+        ("alphas_p", ALPHAS_P, "D_p poisoned, by alpha_p"),
+        ("alphas_c", ALPHAS_C, "D_c clean, by alpha_c"),
+    ):
+        yield f"| {title} | " + " | ".join(f"{alpha:g}" for alpha in alphas) + " |"
+        yield "|---" * (1 + len(alphas)) + "|"
+        for row in rows:
+            if row["poisoned"]:
+                cells = " | ".join(f"{row[key][str(alpha)]:.4f}" for alpha in alphas)
+                yield f"| {Case(**row['case']).name} | {cells} |"
+        yield ""
 
 
 def _or_dash(value: float | None, form: str) -> str:
@@ -260,7 +297,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
     run.add_argument("--threads", type=int, help="default: torch's")
     table = parts.add_parser("table", help="print the results as Markdown")
-    for part in (run, table):
+    alphas = parts.add_parser("alphas", help="print D_p and D_c at other shares as Markdown")
+    for part in (run, table, alphas):
         part.add_argument("--out", type=Path, required=True, help="folder of JSON files")
     return parser
 
