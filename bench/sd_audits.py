@@ -2,8 +2,9 @@
 
 `run` goes through a plan and leaves out what has a result; a killed audit goes on where it was.
 `table` lays results out; the plan `rates` is the paper's Appendix G in small, and `alphas` prints
-its Appendix F: the purity of D_p and D_c at other shares of the same scores. The tuning study that chose the settings is `sd_study.py`; nothing here
-was looked at for that choice, except the plans `tuning...`, which repeat its seeds.
+its Appendix F: the purity of D_p and D_c at other shares of the same scores. The tuning study that
+chose the settings is `sd_study.py`; nothing here was looked at for that choice, except the plans
+`tuning...`, which repeat its seeds.
 """
 
 from __future__ import annotations
