@@ -1,0 +1,95 @@
+"""The rows of `sd_audits.py` as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sd_moments import Case
+
+ALPHAS_P = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15)
+ALPHAS_C = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+
+
+def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]]) -> Iterator[str]:
+    """One table a plan, and the statistic where nothing is poisoned.
+
+    Args:
+        rows: results of `sd_audits.py`.
+        plans: cases by name of their plan.
+    """
+    for plan, cases in plans.items():
+        chosen = [row for row in rows if Case(**row["case"]) in cases]
+        if not chosen:
+            continue
+        yield f"## {plan}\n"
+        yield (
+            "| case | verdict (target) | separation | AUROC | D_p poisoned | D_c clean | "
+            "true rate: estimate | "
+            "auto alpha_p: poisoned | auto alpha_c: clean | step, tau | seconds |"
+        )
+        yield "|---" * 11 + "|"
+        for row in chosen:
+            yield "| " + " | ".join(_cells(row)) + " |"
+        times = [row["seconds"] for row in chosen if not row["resumed"]]
+        if times:
+            yield f"\nMedian time {statistics.median(times):.0f} s.\n"
+    yield from _null(rows)
+
+
+def _null(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The statistic where nothing is poisoned: clean sets, and the other classes of the rest."""
+    seen = [
+        value
+        for row in rows
+        if row["case"]["mode"] == "robust"
+        for number, value in enumerate(row["verdict"]["class_separation"])
+        if value is not None and not (row["poisoned"] and number == row["case"]["target"])
+    ]
+    if seen:
+        apart = sorted(value for value in seen if value > 0)
+        yield (
+            f"Classes without poison, final scores: {len(seen)}; separation 0 in "
+            f"{len(seen) - len(apart)}; the five largest "
+            + ", ".join(f"{value:.2f}" for value in apart[-5:])
+        )
+
+
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    verdict, split, rate = row["verdict"], row["split"], row["rate"]
+    yield Case(**row["case"]).name
+    yield f"{verdict['evidence']} ({_or_dash(verdict['suspected_target'], 'd')})"
+    yield f"{verdict['separation']:.2f}"
+    yield _or_dash(row.get("auroc"), ".4f")
+    poisoned = row["poisoned"] > 0
+    yield _or_dash(split["d_p_poisoned"] if poisoned else None, ".3f")
+    yield _or_dash(split["d_c_clean"] if poisoned else None, ".4f")
+    true = row["poisoned"] / row["samples"]
+    yield f"{true:.3f}: " + (
+        f"{rate['rate']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]" if rate is not None else "-"
+    )
+    auto = row.get("auto", {})
+    yield f"{_or_dash(auto.get('alpha_p'), '.3f')}: {_or_dash(auto.get('d_p_poisoned'), '.3f')}"
+    yield f"{_or_dash(auto.get('alpha_c'), '.2f')}: {_or_dash(auto.get('d_c_clean'), '.4f')}"
+    yield f"{row['chosen']['step']}, {row['chosen']['transform']}"
+    yield f"{row['seconds']:.0f}" + (" (resumed)" if row["resumed"] else "")
+
+
+def lay_out_alphas(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Appendix F: how pure other shares would be. D_p at alpha_c .1, D_c at alpha_p .05."""
+    for key, alphas, title in (
+        ("alphas_p", ALPHAS_P, "D_p poisoned, by alpha_p"),
+        ("alphas_c", ALPHAS_C, "D_c clean, by alpha_c"),
+    ):
+        yield f"| {title} | " + " | ".join(f"{alpha:g}" for alpha in alphas) + " |"
+        yield "|---" * (1 + len(alphas)) + "|"
+        for row in rows:
+            if row["poisoned"]:
+                cells = " | ".join(f"{row[key][str(alpha)]:.4f}" for alpha in alphas)
+                yield f"| {Case(**row['case']).name} | {cells} |"
+        yield ""
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
