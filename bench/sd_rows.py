@@ -99,8 +99,13 @@ def statistics(result: FctResult, seen: Evidence, labels: Tensor, classes: int) 
     }
 
 
-def moment_row(path: Path, labels: Tensor, poisoned: Tensor, classes: int) -> dict[str, Any]:
-    """One moment: facts, statistics, and the quality of every candidate score."""
+def moment_row(
+    path: Path, labels: Tensor, poisoned: Tensor, classes: int, earlier: list[Tensor]
+) -> dict[str, Any]:
+    """One moment: facts, statistics, and the quality of every candidate score.
+
+    `earlier` holds the ranks of the moments before, and gets those of this one.
+    """
     tensors, metadata = io.read_tensors(path)
     fresh = "features" in tensors  # published moments have running statistics alone
     prefix = "" if fresh else "running_"
@@ -110,6 +115,13 @@ def moment_row(path: Path, labels: Tensor, poisoned: Tensor, classes: int) -> di
     row: dict[str, Any] = {**json.loads(metadata["facts"])}
     if features.shape[0] > 2:
         row |= statistics(result, seen, labels, classes)
+    earlier.append(result.score("geometric").argsort().argsort().double())
+    others = {
+        other.name.split("-")[1]: other for other in path.parent.glob(f"under-*-{path.stem[-5:]}.*")
+    }
+    row["taus"] = {
+        name: _under(other, labels, poisoned, classes) for name, other in sorted(others.items())
+    }
     if not bool(poisoned.any()):
         return row
     ids = torch.arange(labels.numel())
@@ -117,11 +129,31 @@ def moment_row(path: Path, labels: Tensor, poisoned: Tensor, classes: int) -> di
     row["scores"] = {
         name: quality(Scores(ids, labels, value), poisoned) for name, value in candidates.items()
     }
+    averaged = Scores(ids, labels, torch.stack(earlier).mean(0))
+    row["scores"]["mean rank over moments so far"] = quality(averaged, poisoned)
     running = distances(tensors["running_features"])[0]
     row["scores"]["one draw, running statistics"] = quality(Scores(ids, labels, running), poisoned)
     first = suspected_samples(result.score("geometric"), labels, seen)
     ordered = Scores(ids, labels, result.score("geometric"), first)
     row["scores"]["geometric, suspected first"] = quality(ordered, poisoned)
+    return row
+
+
+def _under(path: Path, labels: Tensor, poisoned: Tensor, classes: int) -> dict[str, Any]:
+    """What a moment shows under another tau than the paper's."""
+    tensors, _ = io.read_tensors(path)
+    features, logits = tensors["features"], tensors["logits"]
+    result = FctResult(distances(features).float(), features[0].norm(dim=1), logits[0].argmax(1))
+    score = result.score("geometric")
+    seen = weigh(score, labels, classes)
+    row: dict[str, Any] = {
+        "draws": len(features) - 1, "class_separation": list(seen.class_separation)
+    }  # fmt: skip
+    if bool(poisoned.any()):
+        ids = torch.arange(labels.numel())
+        first = suspected_samples(score, labels, seen)
+        row["geometric"] = quality(Scores(ids, labels, score), poisoned)
+        row["geometric, suspected first"] = quality(Scores(ids, labels, score, first), poisoned)
     return row
 
 
@@ -139,10 +171,11 @@ def case_rows(folder: Path) -> dict[str, Any]:
     classes = int(facts["classes"])
     record: Mapping[str, Any] = io.read_json(folder / "case.json")
     moments = sorted(folder.glob("moment-*.safetensors"))
+    earlier: list[Tensor] = []
     return {
         "case": record["case"],
         "draws": record["draws"],
         "sample": labels.numel(),
         "poisoned": int(poisoned.sum()),
-        "moments": [moment_row(path, labels, poisoned, classes) for path in moments],
+        "moments": [moment_row(path, labels, poisoned, classes, earlier) for path in moments],
     }

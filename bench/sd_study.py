@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sd_moments import CLEAN, Case, collect
+from sd_moments import CLEAN, Case, collect, observe_again
 from sd_rows import case_rows
 
 from fctfast import io
@@ -69,17 +69,23 @@ def _collect(options: argparse.Namespace) -> int:
             print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
             continue
         print(case.name, file=sys.stderr, flush=True)
-        collect(case, sources[case.data], options.work, make_progress(quiet=False))
+        folder = collect(case, sources[case.data], options.work, make_progress(quiet=False))
+        for transform in options.under:
+            observe_again(folder, sources[case.data], transform)
     return 0
 
 
 def _table(folder: Path) -> Iterator[str]:
     """A line a moment: the statistic that decides, and the three scores that matter."""
-    names = ("one draw", "lowest", "geometric", "geometric, suspected first")
-    yield "| case | step | stage | train acc | separation (class) | second | stability | " + (
+    names = (
+        "one draw", "lowest", "geometric", "geometric, suspected first",
+        "mean rank over moments so far",
+    )  # fmt: skip
+    yield "| case | step | stage | train acc | separation (class) | second | other taus | "
+        "stability | " + (
         " | ".join(names) + " |"
     )
-    yield "|---" * (7 + len(names)) + "|"
+    yield "|---" * (8 + len(names)) + "|"
     for path in sorted(folder.glob("*.json")):
         record = io.read_json(path)
         for row in record["moments"]:
@@ -93,6 +99,10 @@ def _cells(row: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
     seen = "separation" in row
     yield f"{row['separation']:.2f} ({row['clearest_class']})" if seen else "-"
     yield f"{row['second_separation']:.2f}" if seen else "-"
+    yield "; ".join(
+        f"{name} {max(s or 0.0 for s in under['class_separation']):.2f}"
+        for name, under in row.get("taus", {}).items()
+    )
     yield f"{row['rank_stability']:.2f}" if seen else "-"
     for name in names:
         q = row.get("scores", {}).get(name)
@@ -120,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
             part.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
             part.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
             part.add_argument("--threads", type=int, help="default: torch's")
+            part.add_argument(
+                "--under",
+                action="append",
+                default=[],
+                metavar="A+B",
+                help="look under this tau, too",
+            )
         else:
             part.add_argument("--out", type=Path, required=True, help="folder of JSON files")
     return parser
