@@ -81,10 +81,10 @@ def _table(folder: Path) -> Iterator[str]:
         "one draw", "lowest", "geometric", "geometric, suspected first",
         "mean rank over moments so far",
     )  # fmt: skip
-    yield "| case | step | stage | train acc | separation (class) | second | other taus | "
-        "stability | " + (
-        " | ".join(names) + " |"
-    )
+    yield (
+        "| case | step | stage | train acc | separation (class) | second | other taus | stability | "
+        + " | ".join(names) + " |"
+    )  # fmt: skip
     yield "|---" * (8 + len(names)) + "|"
     for path in sorted(folder.glob("*.json")):
         record = io.read_json(path)
