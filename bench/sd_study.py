@@ -82,7 +82,8 @@ def _table(folder: Path) -> Iterator[str]:
         "mean rank over moments so far",
     )  # fmt: skip
     yield (
-        "| case | step | stage | train acc | separation (class) | second | other taus | stability | "
+        "| case | step | stage | train acc | separation (class) | second | other taus | "
+        "stability | "
         + " | ".join(names) + " |"
     )  # fmt: skip
     yield "|---" * (8 + len(names)) + "|"
