@@ -118,6 +118,10 @@ def findings(out: Path, data: ImageSet, found: Detection) -> dict[str, Any]:
         "samples": len(found.scores),
         "image_size": list(data.image_size),
         "quarantined": len(found.scores.quarantined),
+        "scored": {
+            "step": found.settings["step"],
+            "transform": found.settings["score"]["transform"],
+        },
         "split": found.split.summary(),
         "verdict": found.verdict.summary(),
         "rate": None if found.rate is None else found.rate.summary(),
@@ -141,6 +145,8 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
     size = "x".join(map(str, result["image_size"]))
     rows = {
         "samples": f"{result['samples']:,} scored at {size}, {result['quarantined']:,} unreadable",
+        "scored by": f"the probe at step {result['scored']['step']:,}, "
+        f"tau {result['scored']['transform']}",
         "kept as clean (D_c)": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
         "suspicious (D_p)": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}",
         "suspected target": result["suspected_target"],

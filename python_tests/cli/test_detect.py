@@ -43,6 +43,9 @@ def test_a_run_folder_holds_what_was_promised(audited: tuple[Path, Path]) -> Non
     assert (record["command"], record["status"], record["seed"]) == ("detect", "done", 0)
     assert record["settings"]["config"]["score"]["draws"] == 2
     found = Detection.load(run)
+    scored = io.read_json(run / "metrics.json")["scored"]
+    assert scored["step"] == found.settings["step"]
+    assert scored["transform"] in ("rotate+affine", "flip+crop")
     assert len(found.split.poisoned) == 15
     assert len(found.split.clean) == 60
 
