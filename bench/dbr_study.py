@@ -1,8 +1,8 @@
 """D-BR round by round against the truth: which rule should stop it, and the paper's Fig. 5.
 
 For each case: a base model, D_p and D_c of an audit that `sd_audits.py` has made, and then rounds
-of both halves, of unlearning alone and of relearning alone, measured on test images after each.
-The recipe's rule is applied to the finished curve of both halves, so other rules can be tried on
+of both halves (with the recipe's D_c, and "wide": with half of the set), of unlearning alone and of
+relearning alone, measured on test images after each. The recipe's rule is applied to the finished curve of both halves, so other rules can be tried on
 the same file without training again. `clean` trains the same network on the unpoisoned set and
 measures the trigger's success there. Everything resumes.
 """
@@ -45,8 +45,14 @@ PLANS = {
     "clean-tuning": [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(3)],
     "clean-judged": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
 }
-VARIANTS = {"both": ("unlearn", "relearn"), "unlearn": ("unlearn",), "relearn": ("relearn",)}
-ROUNDS = 20
+BOTH = ("unlearn", "relearn")
+VARIANTS: dict[str, tuple[tuple[str, ...], float | None]] = {
+    "both": (BOTH, None),
+    "wide": (BOTH, 0.5),
+    "unlearn": (("unlearn",), None),
+    "relearn": (("relearn",), None),
+}
+"""Halves of a round, and alpha_c; None is the recipe's."""
 
 
 def base_model(
@@ -76,12 +82,13 @@ def curve(
     mean: Sequence[float],
     std: Sequence[float],
     seed: int,
+    rounds: int,
     checkpoint: Path,
 ) -> list[dict[str, Any]]:
     """Rounds of one variant, each with what the rule sees and what the truth says."""
-    halves = VARIANTS[variant]
+    halves, _ = VARIANTS[variant]
     stages = [s for s in settings.stages(poisoned, clean) if s.name in halves]
-    stages = list(itertools.islice(itertools.cycle(stages[: len(halves)]), ROUNDS * len(halves)))
+    stages = list(itertools.islice(itertools.cycle(stages[: len(halves)]), rounds * len(halves)))
 
     def look(current: nn.Module) -> dict[str, Any]:
         kept = {
@@ -134,16 +141,21 @@ def repair(case: Case, source: str, options: argparse.Namespace) -> dict[str, An
         }
         return {**row, "clean": tried}
     found = Detection.load(options.audits / case.name)
-    poisoned, clean = parts(data, found.split)
-    row["curves"] = {
-        variant: curve(
+    row["curves"] = {}
+    for variant in options.variants:
+        alpha_c = VARIANTS[variant][1] or config.detect.alpha_c
+        assert not isinstance(alpha_c, str)
+        poisoned, clean = parts(data, found.scores.split(alpha_c, found.split.alpha_p))
+        row["curves"][variant] = curve(
             model, variant, poisoned, clean, replace(config.removal, stop=None), test,
             attacks.get(case.attack), target=case.target, mean=mean, std=std, seed=case.seed,
-            checkpoint=folder / f"{variant}-state.safetensors",
-        )
-        for variant in VARIANTS
-    }  # fmt: skip
-    row["stopped_at"] = stopped_at(row["curves"]["both"], config.removal)
+            rounds=options.rounds, checkpoint=folder / f"{variant}-state.safetensors",
+        )  # fmt: skip
+    row["stopped_at"] = {
+        name: stopped_at(rounds, config.removal)
+        for name, rounds in row["curves"].items()
+        if VARIANTS[name][0] == BOTH
+    }
     return row
 
 
@@ -182,13 +194,15 @@ def _table(folder: Path) -> Iterator[str]:
         if "curves" not in row:
             continue
         case = Case(**row["case"])
-        both, stop = row["curves"]["both"], row["stopped_at"]
-        pairs = [f"{100 * r['acc']:.1f} / {100 * r['asr']:.1f}" for r in both]
         asr = clean.get((case.seed, case.target, case.attack))
-        yield (
-            f"| {case.name} | {pairs[0]} | {stop} | {pairs[stop]} | {pairs[-1]} | "
-            f"{'-' if asr is None else f'{100 * asr:.1f}'} |"
-        )
+        for name, rounds in row["curves"].items():
+            pairs = [f"{100 * r['acc']:.1f} / {100 * r['asr']:.1f}" for r in rounds]
+            stop = row["stopped_at"].get(name)
+            yield (
+                f"| {case.name}, {name} | {pairs[0]} | "
+                f"{'-' if stop is None else stop} | {'-' if stop is None else pairs[stop]} | "
+                f"{pairs[-1]} | {'-' if asr is None else f'{100 * asr:.1f}'} |"
+            )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -203,6 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--work", type=Path, required=True, help="folder of checkpoints")
     run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
     run.add_argument("--threads", type=int, help="default: torch's")
+    run.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    run.add_argument("--rounds", type=int, default=12, help="of each variant (12)")
     run.add_argument("--test-images", type=int, default=2000, help="measured each round (2,000)")
     table = parts_.add_parser("table", help="print the results as Markdown")
     for part in (run, table):
