@@ -2,9 +2,10 @@
 
 For each case: a base model, D_p and D_c of an audit that `sd_audits.py` has made, and then rounds
 of both halves (with the recipe's D_c, and "wide": with half of the set), of unlearning alone and of
-relearning alone, measured on test images after each. The recipe's rule is applied to the finished curve of both halves, so other rules can be tried on
-the same file without training again. `clean` trains the same network on the unpoisoned set and
-measures the trigger's success there. Everything resumes.
+relearning alone, measured on test images after each. The recipe's rule is applied to the finished
+curves, so other rules can be tried on the same file without training again. The plans `clean...`
+train the same network on the unpoisoned set and measure the trigger's success there. Everything
+resumes.
 """
 
 from __future__ import annotations
@@ -108,8 +109,8 @@ def curve(
         mine, stages, settings=settings.fit, mean=mean, std=std, seed=seed, checkpoint=checkpoint,
         on_epoch=after, progress=make_progress(quiet=False), label=variant,
     )  # fmt: skip
-    rounds = [r for r in fitted.history if r["stage"] == halves[-1]]
-    return [start, *({key: r[key] for key in start} for r in rounds)]
+    ends = [r for r in fitted.history if r["stage"] == halves[-1]]
+    return [start, *({key: r[key] for key in start} for r in ends)]
 
 
 def stopped_at(rounds: Sequence[dict[str, Any]], settings: RemovalSettings) -> int:
