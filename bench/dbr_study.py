@@ -113,13 +113,13 @@ def curve(
     return [start, *({key: r[key] for key in start} for r in ends)]
 
 
-def stopped_at(rounds: Sequence[dict[str, Any]], settings: RemovalSettings) -> int:
-    """Round after which the rule ends a curve of both halves; the last without a rule."""
+def stopped_at(rounds: Sequence[dict[str, Any]], settings: RemovalSettings) -> int | None:
+    """Round after which the rule ends a curve of both halves; None if it does not."""
     if settings.stop is not None:
         for number in range(1, len(rounds)):
             if settings.stop.satisfied(rounds[1 : number + 1], rounds[0]):
                 return number
-    return len(rounds) - 1
+    return None
 
 
 def repair(case: Case, source: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -142,11 +142,13 @@ def repair(case: Case, source: str, options: argparse.Namespace) -> dict[str, An
         }
         return {**row, "clean": tried}
     found = Detection.load(options.audits / case.name)
-    row["curves"] = {}
+    row["curves"], row["parts"] = {}, {}
     for variant in options.variants:
-        alpha_c = VARIANTS[variant][1] or config.detect.alpha_c
+        alpha_c, alpha_p = VARIANTS[variant][1] or config.detect.alpha_c, config.detect.alpha_p
         assert not isinstance(alpha_c, str)
-        poisoned, clean = parts(data, found.scores.split(alpha_c, found.split.alpha_p))
+        assert not isinstance(alpha_p, str)
+        poisoned, clean = parts(data, found.scores.split(alpha_c, alpha_p))
+        row["parts"][variant] = {"d_p": len(poisoned), "d_c": len(clean)}
         row["curves"][variant] = curve(
             model, variant, poisoned, clean, replace(config.removal, stop=None), test,
             attacks.get(case.attack), target=case.target, mean=mean, std=std, seed=case.seed,
@@ -201,7 +203,7 @@ def _table(folder: Path) -> Iterator[str]:
             stop = row["stopped_at"].get(name)
             yield (
                 f"| {case.name}, {name} | {pairs[0]} | "
-                f"{'-' if stop is None else stop} | {'-' if stop is None else pairs[stop]} | "
+                f"{'never' if stop is None else stop} | {'-' if stop is None else pairs[stop]} | "
                 f"{pairs[-1]} | {'-' if asr is None else f'{100 * asr:.1f}'} |"
             )
 
@@ -219,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
     run.add_argument("--threads", type=int, help="default: torch's")
     run.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    run.add_argument("--rounds", type=int, default=12, help="of each variant (12)")
+    run.add_argument("--rounds", type=int, default=20, help="of each variant (20)")
     run.add_argument("--test-images", type=int, default=2000, help="measured each round (2,000)")
     table = parts_.add_parser("table", help="print the results as Markdown")
     for part in (run, table):

@@ -1,8 +1,8 @@
 """A candidate of the SD study: does cross-entropy beside L_intra keep the probe from collapsing?
 
 From the last moment of cross-entropy that `sd_study.py collect` kept, the probe is spread for one
-pass by L_intra alone and by L_intra plus cross-entropy times each weight, with the same batches.
-Prints one line each and writes them to a JSON file.
+pass by L_intra alone and by L_intra plus cross-entropy times each weight, with the same batches and
+momentum that starts anew. Prints one line each and writes them to a JSON file.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     data, poisoned = open_case(case, options.source)
     rows = [spread(case, data, poisoned, weight, options) for weight in WEIGHTS]
     result = {"step": options.step, "lr": options.lr, "rows": rows, "versions": versions()}
-    io.write_json(options.out / f"{case.name}.json", json.loads(json.dumps(result)))
+    name = f"{case.name}-step{options.step}-lr{options.lr:g}.json"
+    io.write_json(options.out / name, json.loads(json.dumps(result)))
     return 0
 
 

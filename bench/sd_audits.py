@@ -10,7 +10,10 @@ chose the settings is `sd_study.py`; nothing here was looked at for that choice,
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +34,7 @@ from fctfast.detect.scoring import normalisation
 from fctfast.detect.snapshots import read_snapshot, sample_of
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress
+from fctfast.train.differences import differing_keys
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
@@ -90,19 +94,25 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     data, poisoned = open_case(case, source)
     settings = settings_of(case)
     progress = make_progress(quiet=False)
-    start = time.monotonic()
+    how: dict[str, Any] = {
+        "mode": case.mode, "settings": settings, "seed": case.seed, "out": folder
+    }  # fmt: skip
+    wall, cpu = time.monotonic(), time.process_time()
     epochs = None
     if case.mode == "published":
         epochs = _epochs(data, poisoned, settings, case.seed, folder)
-    found = detect(
-        data, mode=case.mode, settings=settings, seed=case.seed, progress=progress, out=folder
-    )
-    seconds = time.monotonic() - start
+    found = detect(data, progress=progress, **how)
+    seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
+    load = os.getloadavg()[1]
     row = {
         "case": asdict(case),
         "samples": len(data),
         "poisoned": int(poisoned.sum()),
-        "seconds": seconds,
+        "settings": asdict(settings),
+        "commit": _commit(),
+        "seconds": seconds["wall"],
+        "cpu_seconds": seconds["cpu"],
+        "load_average": load,
         "threads": torch.get_num_threads(),
         "chosen": {
             "step": found.settings["step"], "transform": found.settings["score"]["transform"]
@@ -113,10 +123,8 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     truth = dict(zip(data.ids.tolist(), poisoned.tolist(), strict=True))
     if case.mode == "robust":
-        auto = detect(
-            data, mode=case.mode, settings=settings, seed=case.seed, out=folder,
-            alpha_c="auto", alpha_p="auto",
-        )  # fmt: skip
+        auto = detect(data, **how, alpha_c="auto", alpha_p="auto")
+        detect(data, **how)  # the folder keeps the recipe's shares
         row["auto"] = _purity(auto.scores, truth, auto.split.alpha_c, auto.split.alpha_p)
         row["moments"] = list(_moments(found, data, poisoned, folder))
     else:
@@ -130,6 +138,13 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     }
     row["alphas_c"] = {str(a): _purity(found.scores, truth, a, 0.05)["d_c_clean"] for a in ALPHAS_C}
     return row
+
+
+def _commit() -> str:
+    """Version of this checkout, for the row."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return made.stdout.strip()
 
 
 def _purity(
@@ -170,10 +185,13 @@ def _moments(
 def _epochs(
     data: ImageSet, poisoned: Tensor, settings: DetectSettings, seed: int, folder: Path
 ) -> list[dict[str, Any]]:
-    """What published scores are worth after each epoch; leaves the probe for the audit."""
+    """What published scores are worth after each epoch; leaves the probe for the audit.
+
+    Its time counts in the row's: a published audit alone is shorter by scoring the samples.
+    """
     mean, std = normalisation(data, None, settings.mean, settings.std)
     moments = Moments(
-        data, replace(settings, snapshots=settings.probe.passes(data)), mean=mean, std=std,
+        data, replace(settings, snapshots=len(settings.probe.moments(data))), mean=mean, std=std,
         seed=seed, device=torch.device("cpu"), progress=make_progress(quiet=False),
         folder=folder / "epochs",
     )  # fmt: skip
@@ -195,7 +213,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     for case in PLANS[options.plan]:
         result = options.out / f"{case.name}.json"
-        if result.exists() or (options.only and options.only not in case.name):
+        if options.only and options.only not in case.name:
+            continue
+        if result.exists():
+            differing = differing_keys(
+                io.read_json(result)["settings"], json.loads(json.dumps(asdict(settings_of(case))))
+            )
+            if differing:
+                raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}")
             continue
         if case.data not in sources:
             print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)

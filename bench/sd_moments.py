@@ -99,6 +99,15 @@ def settings_of(case: Case) -> DetectSettings:
     return settings.published() if case.mode == "published" else settings
 
 
+def finer_settings(case: Case) -> DetectSettings:
+    """Those of :func:`settings_of`, with moments enough to see how the scores come and go."""
+    settings = settings_of(case)
+    if case.data != "digits" or case.mode == "published":
+        return settings
+    probe = replace(settings.probe, segment=16, spread=Budget(epochs=2))
+    return replace(settings, probe=probe)
+
+
 @torch.inference_mode()
 def observe(
     model: nn.Module,
@@ -152,11 +161,7 @@ def collect(case: Case, source: str, work: Path, progress: Progress | None = Non
     folder = work / case.name
     folder.mkdir(parents=True, exist_ok=True)
     data, poisoned = open_case(case, source)
-    settings = settings_of(case)
-    probe = settings.probe
-    if case.data == "digits" and case.mode == "robust":
-        # The recipe's one moment shows nothing of how the scores come and go.
-        probe = replace(probe, segment=16, spread=Budget(epochs=2))
+    settings = finer_settings(case)
     mean, std = normalisation(data, None, settings.mean, settings.std)
     kept = permutation(len(data), case.seed, "sd-study")[:SAMPLE].sort().values
     sample = data.select(kept)
@@ -165,7 +170,7 @@ def collect(case: Case, source: str, work: Path, progress: Progress | None = Non
         {"ids": sample.ids, "labels": sample.labels, "poisoned": poisoned[kept]},
         {"classes": str(data.num_classes), "samples": str(len(data))},
     )
-    record = {"case": asdict(case), "probe": asdict(probe), "draws": DRAWS}
+    record = {"case": asdict(case), "probe": asdict(settings.probe), "draws": DRAWS}
     io.write_json(folder / "case.json", json.loads(json.dumps(record)))
 
     def keep(model: nn.Module, end: dict[str, Any]) -> None:
@@ -189,7 +194,7 @@ def collect(case: Case, source: str, work: Path, progress: Progress | None = Non
 
     train_probe(
         data,
-        probe,
+        settings.probe,
         mean=mean,
         std=std,
         seed=case.seed,
@@ -201,13 +206,14 @@ def collect(case: Case, source: str, work: Path, progress: Progress | None = Non
     return folder
 
 
-def observe_again(folder: Path, source: str, transform: str) -> None:
+def observe_again(folder: Path, source: str, transform: str, draws: int = DRAWS) -> None:
     """Look at the kept moments of a case under another tau.
 
     Args:
         folder: written by :func:`collect`; gets `under-TRANSFORM-STEP.safetensors`.
         source: path or name of the data.
         transform: tau.
+        draws: K.
     """
     case = Case(**io.read_json(folder / "case.json")["case"])
     data, _ = open_case(case, source)
@@ -224,7 +230,7 @@ def observe_again(folder: Path, source: str, transform: str) -> None:
         probe.load_state_dict(io.read_tensors(weights)[0])
         probe.to(memory_format=torch.channels_last)
         seen = observe(
-            probe, sample, mean=mean, std=std, seed=case.seed, draws=DRAWS, transform=transform
+            probe, sample, mean=mean, std=std, seed=case.seed, draws=draws, transform=transform
         )
         io.write_tensors(
             path, dict(zip(("features", "logits"), seen, strict=True)), {"format": FORMAT}

@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, required=True, help="folder of JSON files")
     parser.add_argument("--data", default="cifar10", help="data set (cifar10)")
     parser.add_argument("--rate", type=float, default=0.1, help="poisoning rate (.1)")
+    parser.add_argument("--target", type=int, default=3, help="3 are the judged cases, 0 tuning")
     parser.add_argument("--out", type=Path, required=True, help="PNG file")
     options = parser.parse_args(argv)
     figure = Figure(figsize=(11, 4.6), dpi=150, layout="constrained", facecolor="white")
@@ -61,7 +62,8 @@ def _rows(options: argparse.Namespace, attack: str) -> Iterator[dict[str, Any]]:
     for path in sorted(options.rows.glob("*.json")):
         row = io.read_json(path)
         case = row["case"]
-        if (case["data"], case["attack"], case["rate"]) == (options.data, attack, options.rate):
+        wanted = {"data": options.data, "attack": attack, "rate": options.rate}
+        if case.items() >= (wanted | {"target": options.target}).items():
             yield row
 
 

@@ -22,6 +22,7 @@ from fctfast.detect.verdict import Evidence, log_scores, suspected_samples, weig
 from fctfast.report.metrics import auroc
 
 ALPHA_C, ALPHA_P = 0.2, 0.05
+RECIPE_DRAWS = 3
 
 
 def distances(features: Tensor) -> Tensor:
@@ -120,8 +121,12 @@ def moment_row(
         other.name.split("-")[1]: other for other in path.parent.glob(f"under-*-{path.stem[-5:]}.*")
     }
     row["taus"] = {
-        name: _under(other, labels, poisoned, classes) for name, other in sorted(others.items())
+        name: _under(io.read_tensors(other)[0], labels, poisoned, classes)
+        for name, other in sorted(others.items())
     }
+    if len(features) > 1 + RECIPE_DRAWS:  # the paper's tau with as many draws as the recipe has
+        fewer = {"features": features[: 1 + RECIPE_DRAWS], "logits": logits}
+        row["taus"]["rotate+affine"] = _under(fewer, labels, poisoned, classes)
     if not bool(poisoned.any()):
         return row
     ids = torch.arange(labels.numel())
@@ -139,9 +144,10 @@ def moment_row(
     return row
 
 
-def _under(path: Path, labels: Tensor, poisoned: Tensor, classes: int) -> dict[str, Any]:
-    """What a moment shows under another tau than the paper's."""
-    tensors, _ = io.read_tensors(path)
+def _under(
+    tensors: Mapping[str, Tensor], labels: Tensor, poisoned: Tensor, classes: int
+) -> dict[str, Any]:
+    """What a moment shows under one tau."""
     features, logits = tensors["features"], tensors["logits"]
     result = FctResult(distances(features).float(), features[0].norm(dim=1), logits[0].argmax(1))
     score = result.score("geometric")

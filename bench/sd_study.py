@@ -71,7 +71,7 @@ def _collect(options: argparse.Namespace) -> int:
         print(case.name, file=sys.stderr, flush=True)
         folder = collect(case, sources[case.data], options.work, make_progress(quiet=False))
         for transform in options.under:
-            observe_again(folder, sources[case.data], transform)
+            observe_again(folder, sources[case.data], transform, options.draws)
     return 0
 
 
@@ -138,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="A+B",
                 help="look under this tau, too",
             )
+            part.add_argument("--draws", type=int, default=3, help="under those (3)")
         else:
             part.add_argument("--out", type=Path, required=True, help="folder of JSON files")
     return parser

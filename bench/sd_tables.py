@@ -27,18 +27,29 @@ def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]])
         yield (
             "| case | verdict (target) | separation | AUROC | D_p poisoned | D_c clean | "
             "true rate: estimate | "
-            "auto alpha_p: poisoned | auto alpha_c: clean | step, tau | seconds |"
+            "auto alpha_p: poisoned | auto alpha_c: clean | step, tau | processor s |"
         )
         yield "|---" * 11 + "|"
         for row in chosen:
             yield "| " + " | ".join(_cells(row)) + " |"
-        times = [row["seconds"] for row in chosen if not row["resumed"]]
+        times = [row["cpu_seconds"] for row in chosen if not row["resumed"]]
         if times:
-            yield f"\nMedian time {statistics.median(times):.0f} s.\n"
-    yield from _null(rows)
+            yield f"\nMedian processor time {statistics.median(times):.0f} s.\n"
+    for data in dict.fromkeys(row["case"]["data"] for row in rows):
+        judged = [
+            row
+            for row in rows
+            if row["case"]["data"] == data
+            and not any(
+                Case(**row["case"]) in cases
+                for plan, cases in plans.items()
+                if plan.startswith("tuning")
+            )
+        ]
+        yield from _null(data, judged)
 
 
-def _null(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _null(data: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The statistic where nothing is poisoned: clean sets, and the other classes of the rest."""
     seen = [
         value
@@ -50,9 +61,9 @@ def _null(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     if seen:
         apart = sorted(value for value in seen if value > 0)
         yield (
-            f"Classes without poison, final scores: {len(seen)}; separation 0 in "
+            f"{data}: {len(seen)} classes without poison, final scores; separation 0 in "
             f"{len(seen) - len(apart)}; the five largest "
-            + ", ".join(f"{value:.2f}" for value in apart[-5:])
+            + (", ".join(f"{value:.2f}" for value in apart[-5:]) or "-")
         )
 
 
@@ -73,7 +84,7 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield f"{_or_dash(auto.get('alpha_p'), '.3f')}: {_or_dash(auto.get('d_p_poisoned'), '.3f')}"
     yield f"{_or_dash(auto.get('alpha_c'), '.2f')}: {_or_dash(auto.get('d_c_clean'), '.4f')}"
     yield f"{row['chosen']['step']}, {row['chosen']['transform']}"
-    yield f"{row['seconds']:.0f}" + (" (resumed)" if row["resumed"] else "")
+    yield f"{row['cpu_seconds']:.0f}" + (" (resumed)" if row["resumed"] else "")
 
 
 def lay_out_alphas(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -59,8 +59,8 @@ Transform = Annotated[
     str | None,
     typer.Option(
         metavar="A+B",
-        help=f"{TRANSFORM_HELP}; default: the clearer "
-        "of the recipe's, rotate+affine and flip+crop.",
+        help=f"{TRANSFORM_HELP}; default: the clearest "
+        "of the recipe's (published: the first), rotate+affine and flip+crop.",
     ),
 ]
 Model = Annotated[
@@ -111,15 +111,6 @@ class Asked:
     image_size: int | tuple[int, int] | None = None
     limit: int | None = None
     device: str = "auto"
-
-    def __post_init__(self) -> None:
-        # Before minutes of decoding.
-        for option, share in (("--alpha-c", self.alpha_c), ("--alpha-p", self.alpha_p)):
-            if self.mode == "published" and share == "auto":
-                raise ValueError(
-                    f"{option}: auto needs the estimated poisoning rate of --mode robust, "
-                    "published takes a share"
-                )
 
     def load_recipe(self) -> LoadedRecipe:
         """Read the recipe that was asked for, or choose one for this device.
@@ -180,7 +171,7 @@ class Asked:
         if self.draws is not None:
             detect = replace(detect, score=replace(detect.score, draws=self.draws))
         if self.transform is not None:
-            detect = replace(detect, transforms=(self.transform,))
+            detect = detect.under(self.transform)
         probe, base, removal = detect.probe, config.base, config.removal
         if self.batch_size is not None:
             probe = replace(probe, fit=replace(probe.fit, batch_size=self.batch_size))

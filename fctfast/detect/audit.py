@@ -16,7 +16,7 @@ from fctfast.detect.rate import poison_rate
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.settings import DetectSettings
-from fctfast.detect.shares import AUTO, Share, resolve_shares
+from fctfast.detect.shares import Share, resolve_shares
 from fctfast.detect.snapshots import evidence_of, most_telling
 from fctfast.detect.split import split_scores
 from fctfast.detect.verdict import judge, suspected_samples
@@ -43,8 +43,8 @@ def detect(
 ) -> Detection:
     """Audit a set of labelled images for poisoned samples.
 
-    A probe is trained on the set as it is, each sample is scored by how far a random rotation and
-    shift throws its features, and the set is split by score. Only images and labels are read.
+    A probe is trained on the set as it is, each sample is scored by how far a random transformation
+    throws its features, and the set is split by score. Only images and labels are read.
 
     Args:
         data: an ImageSet, what :func:`~fctfast.data.open_dataset` takes, or a map-style dataset.
@@ -153,26 +153,17 @@ def _override(
     draws: int | None,
     transform: str | None,
 ) -> DetectSettings:
-    if mode == "published":
-        settings = settings.published()
-        chosen = (
-            settings.alpha_c if alpha_c is None else alpha_c,
-            settings.alpha_p if alpha_p is None else alpha_p,
-        )
-        if AUTO in chosen:
-            raise ValueError(
-                "alpha_c and alpha_p: 'auto' needs the estimated poisoning rate of mode robust; "
-                "published takes shares"
-            )
     settings = replace(
         settings,
         alpha_c=settings.alpha_c if alpha_c is None else alpha_c,
         alpha_p=settings.alpha_p if alpha_p is None else alpha_p,
     )
+    if mode == "published":
+        settings = settings.published()
     if draws is not None:
         settings = replace(settings, score=replace(settings.score, draws=draws))
     if transform is not None:
-        settings = replace(settings, transforms=(transform,))
+        settings = settings.under(transform)
     return settings
 
 
@@ -184,7 +175,7 @@ def _check_data(images: ImageSet, settings: DetectSettings) -> None:
             "detect: all samples carry one label; FCT needs a classifier, and so at least two "
             "classes (is the folder one level too deep?)"
         )
-    if not settings.probe.passes(images):
+    if not settings.probe.moments(images):
         raise ValueError("probe: the budgets of learn and spread buy no step")
     # Raises where there are fewer samples than 1/alpha, before the probe is trained.
     zeros = torch.zeros(len(images))

@@ -15,7 +15,7 @@ from fctfast.detect.split import Split, split_scores
 from fctfast.detect.verdict import Verdict
 from fctfast.models import ModelInfo, save_model
 
-FORMAT = "fctfast-detection-2"
+FORMAT = "fctfast-detection-3"
 SCORES_FILE, RESULT_FILE, PROBE_FILE = "scores.parquet", "detection.json", "probe.safetensors"
 
 
@@ -28,7 +28,7 @@ class Detection:
         split: D_c, D_u, D_p and the thresholds.
         verdict: whether there is evidence of poisoning at all.
         rate: estimated share of poisoned samples; None without evidence, and in published mode.
-        snapshots: health of each scored moment of the probe.
+        snapshots: health and separation of each scored moment of the probe, under each tau.
         settings: how it was made, ready for JSON.
         probe: the probe that made the scores, or None when loaded.
         info: description of the probe, or None when loaded.
@@ -85,7 +85,8 @@ class Detection:
         raw = io.read_json(folder / RESULT_FILE)
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise ValueError(
-                f"{folder / RESULT_FILE} is not the result of a detection (format {FORMAT})"
+                f"{folder / RESULT_FILE} is not the result of a detection (format {FORMAT}); one "
+                "that an older version wrote has to be made again"
             )
         scores = Scores.load(folder / SCORES_FILE, raw["settings"])
         shares = raw["split"]

@@ -54,8 +54,7 @@ class Moments:
         self.seed, self.device, self.progress = seed, device, progress
         self.mean, self.std = mean, std
         self.fingerprint = images.fingerprint()
-        self.passes = settings.probe.passes(images)
-        wanted = range(max(0, self.passes - settings.snapshots), self.passes)
+        wanted = settings.probe.moments(images)[-settings.snapshots :]
         # With one of them there is nothing to compare: it scores the set at once.
         single = len(wanted) * len(settings.transforms) == 1
         self.sample = images if single else sample_of(images, settings.per_class, seed)
@@ -118,7 +117,7 @@ class Moments:
             # at hand.
             file = self.files.get(record["pass"])
             gone = file is not None and record["pass"] not in taken and not file.exists()
-            if gone and record["pass"] != self.passes - 1:
+            if gone and record["pass"] != self.wanted[-1]:
                 raise ValueError(
                     f"{file} is missing, and the probe of that moment is gone; the run had fewer "
                     "snapshots, or the file was deleted: start in a new folder, or delete the "

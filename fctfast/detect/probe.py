@@ -38,8 +38,8 @@ class ProbeSettings:
         learn: budget of cross-entropy, e_t = 2 epochs.
         spread: budget of L_intra, e_f = 10 epochs; `Budget(epochs=0)` leaves it out.
         fit: batch size, SGD and schedule, which L_intra continues.
-        segment: cut cross-entropy into passes of this many steps, so that it can be scored more
-            often than once an epoch; None leaves epochs whole.
+        segment: moments at which the probe can be scored lie this many steps of cross-entropy
+            apart, and one after L_intra; None: one after each epoch of either.
 
     Source: paper appendix C.5; DESIGN section 4, rows "SD probe" and "L_intra".
     """
@@ -66,9 +66,13 @@ class ProbeSettings:
         stages = [Stage("probe", data, cross_entropy, budget) for budget in budgets]
         return [*stages, Stage("spread", data, intra_loss, self.spread)]
 
-    def passes(self, data: ImageSet) -> int:
-        """Count the passes over the data that the budgets buy."""
-        return len(unfold(self.stages(data), self.fit.batch_size))
+    def moments(self, data: ImageSet) -> list[int]:
+        """Number the passes after which the probe can be scored; empty if no step is bought."""
+        passes = unfold(self.stages(data), self.fit.batch_size)
+        if self.segment is None:
+            return [one.index for one in passes]
+        # A small set has several passes in a segment: only the last one ends it.
+        return sorted({id(one.stage): one.index for one in passes}.values())
 
 
 def describe(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fctfast.detect.fct import FctSettings
 from fctfast.detect.probe import ProbeSettings
-from fctfast.detect.shares import Share, check_shares
+from fctfast.detect.shares import AUTO, Share, check_shares
 from fctfast.detect.transforms import check_names
 from fctfast.train.recipes import Recipe, load_recipe
 
@@ -18,10 +18,9 @@ class DetectSettings:
 
     Args:
         probe: network and budgets.
-        score: draws, batch size, precision; its tau gives way to `transforms`.
+        score: draws, batch size, precision; its tau becomes the first of `transforms`.
         transforms: names of tau, each of which scores the probe's moments.
-        snapshots: last passes of the probe, its moments; the most telling pair of a moment and a
-            tau counts.
+        snapshots: last moments of the probe; the most telling pair of a moment and a tau counts.
         per_class: samples of each label on which they are compared; the pair that counts then
             scores the whole set.
         recompute_batch_norm: score with recomputed statistics.
@@ -47,6 +46,13 @@ class DetectSettings:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
         object.__setattr__(self, "transforms", check_names(self.transforms))
+        given = self.score.transform
+        if given not in (FctSettings().transform, *self.transforms):
+            raise ValueError(
+                f"score.transform: {given!r} is none of transforms, {', '.join(self.transforms)}; "
+                f"say transforms=({given!r},) to score with it alone"
+            )
+        object.__setattr__(self, "score", replace(self.score, transform=self.transforms[0]))
         if self.snapshots < 1:
             raise ValueError(f"snapshots: expected at least 1, got {self.snapshots}")
         if self.per_class < 1:
@@ -76,11 +82,32 @@ class DetectSettings:
             std=recipe.data.std,
         )
 
+    def under(self, *transforms: str) -> DetectSettings:
+        """The same with other taus.
+
+        Args:
+            transforms: names of tau, at least one.
+
+        Raises:
+            ValueError: an unknown one, one twice, or none.
+        """
+        names = check_names(transforms)
+        return replace(self, transforms=names, score=replace(self.score, transform=names[0]))
+
     def published(self) -> DetectSettings:
         """The published SD on the same network: its budgets, one draw of one tau, no guards.
 
+        Raises:
+            ValueError: a share is "auto".
+
         Source: DESIGN section 4, last column of the table.
         """
+        for name in ("alpha_c", "alpha_p"):
+            if getattr(self, name) == AUTO:
+                raise ValueError(
+                    f"{name}: 'auto' needs the estimated poisoning rate of mode robust; published "
+                    "takes a share"
+                )
         plain = ProbeSettings()
         return replace(
             self,

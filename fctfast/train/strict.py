@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
 
 def build(kind: type[T], raw: Any, where: str) -> T:
     """Build a settings object, nested ones included.
@@ -58,11 +60,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
-        *others, last = (option for option in options if option is not type(None))
-        for other in others:
+        kinds = [option for option in options if option is not type(None)]
+        if len(kinds) == 1:
+            return _convert(kinds[0], value, where)
+        for kind in kinds:
             with suppress(ValueError):
-                return _convert(other, value, where)
-        return _convert(last, value, where)
+                return _convert(kind, value, where)
+        expected = " or ".join(str(_NAMES.get(kind, kind)) for kind in kinds)
+        raise ValueError(f"{where}: expected {expected}, got {value!r}")
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return value if isinstance(value, hint) else build(hint, value, where)
     if origin is tuple:
@@ -84,5 +89,4 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
                 return float(value)
         elif hint in (int, str) and isinstance(value, hint):
             return value
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    raise ValueError(f"{where}: expected {names.get(hint, hint)}, got {value!r}")
+    raise ValueError(f"{where}: expected {_NAMES.get(hint, hint)}, got {value!r}")

@@ -31,7 +31,7 @@ def study() -> Iterator[dict[str, ModuleType]]:
             fit=FitSettings(batch_size=50),
         )
         settings = DetectSettings(probe=probe)
-        patch.setattr(modules["sd_moments"], "settings_of", lambda case: settings)
+        patch.setattr(modules["sd_moments"], "finer_settings", lambda case: settings)
         patch.setattr(modules["sd_moments"], "SAMPLE", 120)
         yield modules
 

@@ -224,7 +224,7 @@ def test_photos_of_many_sizes_need_one_to_be_named(invoke: Invoke, tmp_path: Pat
         (("--recipe", "none.yaml"), "none.yaml"),
         (("--model", "resnet"), "unknown model 'resnet'"),
         (("--device", "tpu7"), "device"),
-        (("--mode", "published", "--alpha-p", "auto"), "--alpha-p: auto needs the estimated"),
+        (("--mode", "published", "--alpha-p", "auto"), "alpha_p: 'auto' needs the estimated"),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_no_run(

@@ -116,6 +116,35 @@ def test_other_draws_in_one_folder_are_refused_in_published_mode_too(
         )
 
 
+def test_published_takes_the_first_tau_alone(
+    small_set: ImageSet, small_settings: DetectSettings
+) -> None:
+    settings = small_settings.under("blur", "rotate+affine")
+    found = detect(small_set, mode="published", settings=settings, **ALPHAS)
+    assert [s["transform"] for s in found.snapshots] == ["blur"]
+    assert found.settings["transforms"] == ("blur",)
+
+
+def test_a_given_tau_is_the_only_one(
+    small_set: ImageSet, small_settings: DetectSettings, tmp_path: Path
+) -> None:
+    found = detect(small_set, settings=small_settings, transform="flip", seed=3, **ALPHAS)
+    assert {s["transform"] for s in found.snapshots} == {"flip"}
+    assert found.settings["score"]["transform"] == "flip"
+    other = replace(small_settings.score, transform="blur+flip")
+    with pytest.raises(ValueError, match=r"say transforms=\('blur\+flip',\) to score with it"):
+        replace(small_settings, score=other)
+    # One moment under one tau has nothing to be compared with: it scores the whole set at once.
+    one = replace(small_settings.under("flip"), snapshots=1, per_class=25)
+    detect(small_set, settings=one, seed=3, out=tmp_path / "one", **ALPHAS)
+    assert not list((tmp_path / "one").glob("scored-*"))
+    two = replace(small_settings.under("flip", "crop"), snapshots=1, per_class=25)
+    found = detect(small_set, settings=two, seed=3, out=tmp_path / "two", **ALPHAS)
+    assert [s["transform"] for s in found.snapshots] == ["flip", "crop"]
+    assert len(list((tmp_path / "two").glob("scored-*"))) == 1
+    assert len(found.scores) == len(small_set)
+
+
 def test_a_missing_snapshot_is_scored_again_only_if_its_probe_is_at_hand(
     small_set: ImageSet,
     small_settings: DetectSettings,
@@ -175,7 +204,8 @@ def test_moments_are_compared_on_a_sample_and_the_chosen_one_scores_the_set(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = replace(small_settings, per_class=25)
+    # 25 samples a class are too few for two groups: all separations are 0, and the first tau wins.
+    settings = replace(small_settings.under("flip+crop", "rotate+affine"), per_class=25)
     found = detect(small_set, settings=settings, seed=3, out=tmp_path, **ALPHAS)
     assert len(found.scores) == len(small_set)
     sample, _ = snapshots.read_snapshot(tmp_path / "snapshot-003.safetensors", 75, {})
@@ -186,8 +216,10 @@ def test_moments_are_compared_on_a_sample_and_the_chosen_one_scores_the_set(
     assert found.info is not None
     again = fct(
         found.probe, small_set, mean=found.info.mean, std=found.info.std, seed=3,
-        settings=replace(settings.score, transform=found.settings["score"]["transform"]),
+        settings=replace(settings.score, transform="flip+crop"),
     )  # fmt: skip
+    assert found.settings["score"]["transform"] == "flip+crop"
+    assert found.settings["transforms"] == ("flip+crop", "rotate+affine")
     assert torch.equal(again.score(settings.score.over_draws), found.scores.fct)
     best = max(found.snapshots, key=lambda s: (s["separation"], s["step"]))
     assert found.settings["step"] == best["step"]

@@ -37,9 +37,21 @@ def test_segments_cut_the_budget_into_scored_pieces(
     settings = replace(small_settings.probe, learn=Budget(0, 10), spread=Budget(0), segment=3)
     passes = unfold(settings.stages(small_set), settings.fit.batch_size)
     assert [p.batches for p in passes] == [3, 3, 3, 1]
-    assert settings.passes(small_set) == 4
+    assert settings.moments(small_set) == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="segment"):
         replace(settings, segment=0)
+
+
+def test_a_moment_is_the_end_of_a_segment_however_small_the_set(
+    small_set: ImageSet, small_settings: DetectSettings
+) -> None:
+    # 4 steps an epoch: a segment of 10 is passes of 4, 4 and 2 steps.
+    settings = replace(small_settings.probe, learn=Budget(0, 20), spread=Budget(0, 6), segment=10)
+    passes = unfold(settings.stages(small_set), settings.fit.batch_size)
+    assert [p.batches for p in passes] == [4, 4, 2, 4, 4, 2, 4, 2]
+    assert settings.moments(small_set) == [2, 5, 7]
+    assert replace(settings, segment=None).moments(small_set) == list(range(7))
+    assert replace(settings, learn=Budget(0), spread=Budget(0)).moments(small_set) == []
 
 
 def test_global_generators_are_not_touched(

@@ -93,8 +93,12 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_shares_may_be_auto(tmp_path: Path) -> None:
     split = load_recipe(_write(tmp_path, "split: {alpha_c: auto, alpha_p: '.1'}\n")).split
     assert (split.alpha_c, split.alpha_p) == ("auto", 0.1)
-    with pytest.raises(ValueError, match=r"alpha_p: expected a share in \(0, 1\) or auto, got all"):
-        load_recipe(_write(tmp_path, "split: {alpha_p: all}\n"))
+    for value, message in (
+        ("all", r"alpha_p: expected a share in \(0, 1\) or auto, got all"),
+        ("[0.1]", r"split\.alpha_p: expected a number or text, got \[0\.1\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_recipe(_write(tmp_path, f"split: {{alpha_p: {value}}}\n"))
 
 
 def test_sections_are_strict_and_fixed_fields_win_no_fights(tmp_path: Path) -> None:

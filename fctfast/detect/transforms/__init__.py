@@ -2,7 +2,7 @@
 
 A step is one file here: a class with a name, `draw` (random numbers, keyed by seed, id and draw)
 and `apply` (uint8 images in, uint8 images out), with the decorator `register`. It then goes by its
-name in `--transform NAME`, and in ordered pairs, `--transform a+b` (a first). The default,
+name in `--transform NAME`, and in ordered pairs, `--transform a+b` (a first). The paper's,
 rotate+affine, and its two halves go through the fused op instead of step by step; the pixels are
 the same. `flip.py` is the shortest example.
 """

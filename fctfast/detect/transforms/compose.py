@@ -137,6 +137,7 @@ def check_names(wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: an unknown one, one twice, or none.
     """
-    if isinstance(wanted, str) or not wanted or len(set(wanted)) < len(wanted):
+    names = not isinstance(wanted, str) and all(isinstance(name, str) for name in wanted)
+    if not names or not wanted or len(set(wanted)) < len(wanted):
         raise ValueError(f"transforms: expected a list of distinct names, got {wanted!r}")
     return tuple(parse(name).name for name in wanted)
