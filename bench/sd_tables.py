@@ -32,7 +32,7 @@ def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]])
         yield "|---" * 11 + "|"
         for row in chosen:
             yield "| " + " | ".join(_cells(row)) + " |"
-        times = [row["cpu_seconds"] for row in chosen if not row["resumed"]]
+        times = [row["cpu_seconds"] for row in chosen if row["cpu_seconds"] and not row["resumed"]]
         if times:
             yield f"\nMedian processor time {statistics.median(times):.0f} s.\n"
     for data in dict.fromkeys(row["case"]["data"] for row in rows):
@@ -84,7 +84,7 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield f"{_or_dash(auto.get('alpha_p'), '.3f')}: {_or_dash(auto.get('d_p_poisoned'), '.3f')}"
     yield f"{_or_dash(auto.get('alpha_c'), '.2f')}: {_or_dash(auto.get('d_c_clean'), '.4f')}"
     yield f"{row['chosen']['step']}, {row['chosen']['transform']}"
-    yield f"{row['cpu_seconds']:.0f}" + (" (resumed)" if row["resumed"] else "")
+    yield _or_dash(row["cpu_seconds"], ".0f") + (" (resumed)" if row["resumed"] else "")
 
 
 def lay_out_alphas(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
