@@ -16,6 +16,7 @@ from fctfast import io
 from fctfast.attacks.truth import read_truth, write_truth
 from fctfast.detect import Detection, Verdict, audit
 from fctfast.models import load_model
+from fctfast.train import Recipe
 
 Invoke = Callable[..., Any]
 
@@ -184,9 +185,17 @@ def photos(root: Path, *sizes: tuple[int, int]) -> Path:
 
 @pytest.mark.parametrize("size", [(28, 28), (64, 64), (20, 28)])
 def test_without_a_recipe_images_are_audited_at_their_own_size(
-    invoke: Invoke, tmp_path: Path, size: tuple[int, int]
+    invoke: Invoke, tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At another size a small trigger would vanish; the answer says which size it was."""
+    whole = fctfast.train.load_recipe
+
+    def brief(name: str) -> Recipe:
+        recipe = whole(name)  # its hundreds of steps would be minutes here
+        probe = {**recipe.raw["probe"], "learn": {"epochs": 2}, "spread": {"epochs": 1}}
+        return replace(recipe, raw={**recipe.raw, "probe": probe})
+
+    monkeypatch.setattr(fctfast.train, "load_recipe", brief)
     data, out = photos(tmp_path / "photos", size), tmp_path / "run"
     command = ("detect", "--data-dir", data, "--device", "cpu", "--width", 2, "--draws", 1, "-q")
     result = invoke(*command, "--out", out)

@@ -54,6 +54,26 @@ def test_a_moment_is_the_end_of_a_segment_however_small_the_set(
     assert replace(settings, learn=Budget(0), spread=Budget(0)).moments(small_set) == []
 
 
+@pytest.mark.parametrize(
+    ("samples", "steps"),
+    [
+        (300, [157, 314, 471, 626, 782]),
+        (2000, [157, 314, 471, 626, 782]),
+        (20000, [157, 314, 471, 628, 785, 942, 1099, 1252, 1565]),
+    ],
+)
+def test_two_cores_recipe_gives_a_small_set_its_steps(samples: int, steps: list[int]) -> None:
+    settings = DetectSettings.from_recipe("cifar10-cpu").probe
+    rows = torch.arange(samples)
+    data = ImageSet(
+        images=torch.zeros(samples, 1, 1, 3, dtype=torch.uint8), labels=rows % 2, ids=rows,
+        class_names=("a", "b"), name="black",
+    )  # fmt: skip
+    passes = unfold(settings.stages(data), settings.fit.batch_size)
+    ends = [passes[i].first_step + passes[i].batches for i in settings.moments(data)]
+    assert ends == steps
+
+
 def test_global_generators_are_not_touched(
     small_set: ImageSet, small_settings: DetectSettings
 ) -> None:
