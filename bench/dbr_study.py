@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sd_audits import ATTACKS, _attacked
+from sd_audits import ATTACKS, add_run_options, attacked
 from sd_moments import CLEAN, RECIPES, Case, open_case
 from torch import nn
 
@@ -41,8 +41,8 @@ EXAMPLES = """examples:
   python bench/dbr_study.py table --out bench/results/dbr
 """
 PLANS = {
-    "tuning": _attacked("cifar10", 0.1, 0, range(3)),
-    "judged": _attacked("cifar10", 0.1, 3, range(10, 13)),
+    "tuning": attacked("cifar10", 0.1, 0, range(3)),
+    "judged": attacked("cifar10", 0.1, 3, range(10, 13)),
     "clean-tuning": [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(3)],
     "clean-judged": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
 }
@@ -173,11 +173,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     for case in PLANS[options.plan]:
         result = options.out / f"{case.name}-t{case.target}.json"
-        if result.exists() or (options.only and options.only not in case.name):
+        if options.only and options.only not in case.name:
+            continue
+        if result.exists():
+            _check_done(result, options)
+            continue
+        if case.data not in sources:
+            print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
             continue
         print(case.name, file=sys.stderr, flush=True)
         io.write_json(result, {**repair(case, sources[case.data], options), "plan": options.plan})
     return 0
+
+
+def _check_done(result: Path, options: argparse.Namespace) -> None:
+    """Refuse to take a row of fewer variants or rounds for the one that is asked for."""
+    curves = io.read_json(result).get("curves")
+    if curves is None:
+        return
+    short = [v for v in options.variants if len(curves.get(v, ())) <= options.rounds]
+    if short:
+        raise SystemExit(
+            f"{result} has fewer than {options.rounds} rounds of {', '.join(short)}; move it away "
+            "to measure them, or ask for its --variants and --rounds"
+        )
 
 
 def _table(folder: Path) -> Iterator[str]:
@@ -214,12 +233,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parts_ = parser.add_subparsers(dest="part", required=True)
     run = parts_.add_parser("run", help="train, repair and measure the cases of a plan")
-    run.add_argument("--plan", choices=PLANS, required=True)
-    run.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
+    add_run_options(run, PLANS)
     run.add_argument("--audits", type=Path, required=True, help="--work of sd_audits.py")
-    run.add_argument("--work", type=Path, required=True, help="folder of checkpoints")
-    run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
-    run.add_argument("--threads", type=int, help="default: torch's")
     run.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     run.add_argument("--rounds", type=int, default=20, help="of each variant (20)")
     run.add_argument("--test-images", type=int, default=2000, help="measured each round (2,000)")

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ STATE = "probe-state.safetensors"
 RATES = (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2)
 
 
-def _attacked(data: str, rate: float, target: int, seeds: Sequence[int], **how: Any) -> list[Case]:
+def attacked(data: str, rate: float, target: int, seeds: Sequence[int], **how: Any) -> list[Case]:
+    """Cases of both attacks for each seed."""
     return [Case(data, a, rate, target, seed, **how) for seed in seeds for a in ATTACKS]
 
 
@@ -63,19 +64,19 @@ def _clean() -> list[Case]:
 
 JUDGED = range(10, 13)
 PLANS: dict[str, list[Case]] = {
-    "tuning": _attacked("cifar10", 0.1, 0, range(3)) + _attacked("digits", 0.1, 0, range(3)),
-    "tuning-low": _attacked("cifar10", 0.03, 0, range(3)),
+    "tuning": attacked("cifar10", 0.1, 0, range(3)) + attacked("digits", 0.1, 0, range(3)),
+    "tuning-low": attacked("cifar10", 0.03, 0, range(3)),
     "tuning-clean": [
         Case("cifar10", CLEAN, 0.0, 0, seed, limit=limit)
         for seed, limit in ((0, None), (1, 10_000), (2, 10_000))
     ],
-    "judged": _attacked("cifar10", 0.1, 3, JUDGED),
-    "fashion": _attacked("fashion-mnist", 0.1, 3, JUDGED),
-    "low": _attacked("cifar10", 0.03, 3, JUDGED),
-    "five": _attacked("cifar10", 0.05, 3, JUDGED),
+    "judged": attacked("cifar10", 0.1, 3, JUDGED),
+    "fashion": attacked("fashion-mnist", 0.1, 3, JUDGED),
+    "low": attacked("cifar10", 0.03, 3, JUDGED),
+    "five": attacked("cifar10", 0.05, 3, JUDGED),
     "clean": _clean(),
-    "published": _attacked("cifar10", 0.1, 3, JUDGED, mode="published"),
-    "published-fashion": _attacked("fashion-mnist", 0.1, 3, JUDGED, mode="published"),
+    "published": attacked("cifar10", 0.1, 3, JUDGED, mode="published"),
+    "published-fashion": attacked("fashion-mnist", 0.1, 3, JUDGED, mode="published"),
     "rates": [Case("cifar10", ATTACKS[0], rate, 3, 10) for rate in RATES],
 }
 
@@ -232,17 +233,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def add_run_options(run: argparse.ArgumentParser, plans: Iterable[str]) -> None:
+    """Options of a command that goes through a plan, `dbr_study.py`'s too."""
+    run.add_argument("--plan", choices=tuple(plans), required=True, help="which cases")
+    run.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
+    run.add_argument("--work", type=Path, required=True, help="folder that a killed run goes on in")
+    run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
+    run.add_argument("--threads", type=int, help="default: torch's")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = parser.add_subparsers(dest="part", required=True)
     run = parts.add_parser("run", help="audit the cases of a plan")
-    run.add_argument("--plan", choices=PLANS, required=True)
-    run.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
-    run.add_argument("--work", type=Path, required=True, help="folder of the audits")
-    run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
-    run.add_argument("--threads", type=int, help="default: torch's")
+    add_run_options(run, PLANS)
     table = parts.add_parser("table", help="print the results as Markdown")
     alphas = parts.add_parser("alphas", help="print D_p and D_c at other shares as Markdown")
     for part in (run, table, alphas):
