@@ -1,7 +1,7 @@
 """The paper's Fig. 5 from the rows of `dbr_study.py`: ACC and ASR after each round of D-BR.
 
-One panel a variant (both halves, unlearning alone, relearning alone, both with a wider D_c); a thin
-line is one case. The dotted line is the round after which the recipe's rule stops.
+One panel a variant (both halves, both with the shares "auto", unlearning alone, relearning alone);
+a thin line is one case. The dotted line is the round after which the recipe's rule stops.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXAMPLE = """example:
 COLOURS = {"acc": "#2a78b5", "asr": "#d1495b"}
 TITLES = {
     "both": "both halves",
-    "wide": "both halves, half of the set as D_c",
+    "auto": 'both halves, shares "auto"',
     "unlearn": "unlearning alone",
     "relearn": "relearning alone",
 }
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="PNG file")
     options = parser.parse_args(argv)
     rows = [io.read_json(path) for path in sorted(options.rows.glob("*.json"))]
-    rows = [row for row in rows if "curves" in row]
+    rows = [row for row in rows if row["curves"]]
     if not rows:
         parser.error(f"{options.rows} holds no curves; make them with dbr_study.py run")
     shown = [name for name in VARIANTS if any(name in row["curves"] for row in rows)]

@@ -1,11 +1,11 @@
 """D-BR round by round against the truth: which rule should stop it, and the paper's Fig. 5.
 
 For each case: a base model, D_p and D_c of an audit that `sd_audits.py` has made, and then rounds
-of both halves (with the recipe's D_c, and "wide": with half of the set), of unlearning alone and of
-relearning alone, measured on test images after each. The recipe's rule is applied to the finished
-curves, so other rules can be tried on the same file without training again. The plans `clean...`
-train the same network on the unpoisoned set and measure the trigger's success there. Everything
-resumes.
+of both halves (with the recipe's D_p and D_c, and with those of the shares "auto"), of unlearning
+alone and of relearning alone, measured on test images after each. The recipe's rule is applied to
+the finished curves, so other rules can be tried on the same file without training again. The plans
+`clean...` train the same network on the unpoisoned set and measure the trigger's success there.
+Everything resumes, and a row takes more variants when they are asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -30,9 +31,11 @@ from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, train_base
 from fctfast.defend.given import parts
 from fctfast.defend.removal import RemovalSettings, kept_share
-from fctfast.detect import Detection
+from fctfast.detect import Detection, weigh
+from fctfast.detect.shares import AUTO, Share, resolve_shares
 from fctfast.report import evaluate
 from fctfast.train import fit, make_progress
+from fctfast.train.differences import differing_keys
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
@@ -47,13 +50,13 @@ PLANS = {
     "clean-judged": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
 }
 BOTH = ("unlearn", "relearn")
-VARIANTS: dict[str, tuple[tuple[str, ...], float | None]] = {
-    "both": (BOTH, None),
-    "wide": (BOTH, 0.5),
-    "unlearn": (("unlearn",), None),
-    "relearn": (("relearn",), None),
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "both": BOTH,
+    "auto": BOTH,
+    "unlearn": ("unlearn",),
+    "relearn": ("relearn",),
 }
-"""Halves of a round, and alpha_c; None is the recipe's."""
+"""Halves of a round; "auto" alone has other shares than the recipe's."""
 
 
 def base_model(
@@ -87,7 +90,7 @@ def curve(
     checkpoint: Path,
 ) -> list[dict[str, Any]]:
     """Rounds of one variant, each with what the rule sees and what the truth says."""
-    halves, _ = VARIANTS[variant]
+    halves = VARIANTS[variant]
     stages = [s for s in settings.stages(poisoned, clean) if s.name in halves]
     stages = list(itertools.islice(itertools.cycle(stages[: len(halves)]), rounds * len(halves)))
 
@@ -122,8 +125,30 @@ def stopped_at(rounds: Sequence[dict[str, Any]], settings: RemovalSettings) -> i
     return None
 
 
-def repair(case: Case, source: str, options: argparse.Namespace) -> dict[str, Any]:
-    """All curves of one case."""
+def shares(found: Detection, given: tuple[Share, Share], num_classes: int) -> tuple[float, float]:
+    """Put numbers in the place of "auto", as the audit would have; (alpha_c, alpha_p)."""
+    scores = found.scores
+    assert scores.suspected is not None
+    return resolve_shares(
+        *given, fct=scores.fct, labels=scores.labels, suspected=scores.suspected,
+        evidence=weigh(scores.fct, scores.labels, num_classes), rate=found.rate,
+    )  # fmt: skip
+
+
+def repair(
+    case: Case, source: str, options: argparse.Namespace, row: dict[str, Any]
+) -> dict[str, Any]:
+    """All curves of one case.
+
+    Args:
+        case: which.
+        source: path or name of the data.
+        options: of the command line.
+        row: what an earlier call made, or empty; curves that are long enough are kept.
+
+    Returns:
+        The row, ready for JSON.
+    """
     data, _ = open_case(case, source)
     recipe = fctfast.train.recipes.load_recipe(RECIPES[case.data])
     config = DBRConfig.from_recipe(recipe)
@@ -134,32 +159,48 @@ def repair(case: Case, source: str, options: argparse.Namespace) -> dict[str, An
         source, split="test", limit=options.test_images, seed=case.seed,
         image_size=recipe.data.image_size,
     )  # fmt: skip
-    row: dict[str, Any] = {"case": asdict(case), "test_images": len(test), "versions": versions()}
+    row = {"curves": {}, "parts": {}} | row
+    row |= {"case": asdict(case), "test_images": len(test), "versions": versions()}
+    row |= {"removal": asdict(config.removal)}
     if case.attack == CLEAN:
-        tried = {
+        row["clean"] = {
             name: evaluate(model, test, attacks.get(name), case.target, mean=mean, std=std)
             for name in ATTACKS
         }
-        return {**row, "clean": tried}
+        return row
     found = Detection.load(options.audits / case.name)
-    row["curves"], row["parts"] = {}, {}
-    for variant in options.variants:
-        alpha_c, alpha_p = VARIANTS[variant][1] or config.detect.alpha_c, config.detect.alpha_p
-        assert not isinstance(alpha_c, str)
-        assert not isinstance(alpha_p, str)
+    for variant in _missing(row, options):
+        given = (AUTO, AUTO) if variant == AUTO else (config.detect.alpha_c, config.detect.alpha_p)
+        alpha_c, alpha_p = shares(found, given, data.num_classes)
         poisoned, clean = parts(data, found.scores.split(alpha_c, alpha_p))
         row["parts"][variant] = {"d_p": len(poisoned), "d_c": len(clean)}
+        state = folder / f"{variant}-state.safetensors"
+        if variant in row["curves"]:
+            state.unlink(missing_ok=True)  # of fewer rounds
         row["curves"][variant] = curve(
             model, variant, poisoned, clean, replace(config.removal, stop=None), test,
             attacks.get(case.attack), target=case.target, mean=mean, std=std, seed=case.seed,
-            rounds=options.rounds, checkpoint=folder / f"{variant}-state.safetensors",
+            rounds=options.rounds, checkpoint=state,
         )  # fmt: skip
     row["stopped_at"] = {
         name: stopped_at(rounds, config.removal)
         for name, rounds in row["curves"].items()
-        if VARIANTS[name][0] == BOTH
+        if VARIANTS[name] == BOTH
     }
     return row
+
+
+def _check_settings(result: Path, row: dict[str, Any], case: Case) -> None:
+    """Refuse to put curves of other settings into a row."""
+    now = asdict(DBRConfig.from_recipe(RECIPES[case.data]).removal)
+    differing = differing_keys(row.get("removal", now), json.loads(json.dumps(now)))
+    if differing:
+        raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}; move it away")
+
+
+def _missing(row: dict[str, Any], options: argparse.Namespace) -> list[str]:
+    """Variants that a row has no curve of, or too short a one."""
+    return [v for v in options.variants if len(row["curves"].get(v, ())) <= options.rounds]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -175,28 +216,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = options.out / f"{case.name}-t{case.target}.json"
         if options.only and options.only not in case.name:
             continue
-        if result.exists():
-            _check_done(result, options)
+        row = io.read_json(result) if result.exists() else {}
+        if "clean" in row or ("curves" in row and not _missing(row, options)):
             continue
+        _check_settings(result, row, case)
         if case.data not in sources:
             print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
             continue
         print(case.name, file=sys.stderr, flush=True)
-        io.write_json(result, {**repair(case, sources[case.data], options), "plan": options.plan})
+        row = repair(case, sources[case.data], options, row)
+        io.write_json(result, {**row, "plan": options.plan})
     return 0
-
-
-def _check_done(result: Path, options: argparse.Namespace) -> None:
-    """Refuse to take a row of fewer variants or rounds for the one that is asked for."""
-    curves = io.read_json(result).get("curves")
-    if curves is None:
-        return
-    short = [v for v in options.variants if len(curves.get(v, ())) <= options.rounds]
-    if short:
-        raise SystemExit(
-            f"{result} has fewer than {options.rounds} rounds of {', '.join(short)}; move it away "
-            "to measure them, or ask for its --variants and --rounds"
-        )
 
 
 def _table(folder: Path) -> Iterator[str]:
@@ -213,7 +243,7 @@ def _table(folder: Path) -> Iterator[str]:
     )
     yield "|---" * 6 + "|"
     for row in rows:
-        if "curves" not in row:
+        if not row["curves"]:
             continue
         case = Case(**row["case"])
         asr = clean.get((case.seed, case.target, case.attack))

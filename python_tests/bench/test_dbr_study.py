@@ -1,0 +1,110 @@
+"""D-BR round by round, at a tiny size."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fctfast import io
+from fctfast.defend import BaseSettings, DBRConfig, RemovalSettings
+from fctfast.detect import DetectSettings, FctSettings, ProbeSettings, detect
+from fctfast.train import Budget, FitSettings, SGDSettings
+from fctfast.train.recipes import ModelSettings
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+FIT = FitSettings(batch_size=25, sgd=SGDSettings(lr=0.05))
+NETWORK = ModelSettings(name="plain8", width=4)
+
+
+@pytest.fixture(scope="module")
+def study() -> Iterator[ModuleType]:
+    """The script with two small cases."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCH)
+        made = importlib.import_module("dbr_study")
+        config = DBRConfig(
+            detect=DetectSettings(
+                probe=ProbeSettings(network=NETWORK, learn=Budget(8), spread=Budget(0), fit=FIT),
+                score=FctSettings(draws=2, over_draws="geometric"), snapshots=1,
+                mean=(0.5, 0.5, 0.5), std=(0.3, 0.3, 0.3),
+            ),
+            base=BaseSettings(network=NETWORK, budget=Budget(3), fit=FIT),
+            removal=RemovalSettings(fit=replace(FIT, sgd=SGDSettings(lr=0.01))),
+        )  # fmt: skip
+        patch.setattr(made.DBRConfig, "from_recipe", lambda _: config)
+        case = made.Case("digits", "badnets-all2one", 0.2, 3, 1, limit=200)
+        clean = made.Case("digits", made.CLEAN, 0.0, 3, 1, limit=200)
+        patch.setattr(made, "PLANS", {"judged": [case], "clean-judged": [clean]})
+        yield made
+
+
+def test_a_case_becomes_curves_a_table_and_a_picture(
+    study: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = study.PLANS["judged"][0]
+    data, _ = study.open_case(case, "digits")
+    config = study.DBRConfig.from_recipe(None)
+    found = detect(data, settings=config.detect, seed=1, out=tmp_path / "audits" / case.name)
+    run = [
+        "run", "--source", "digits=digits", "--audits", str(tmp_path / "audits"), "--test-images",
+        "60", "--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--rounds", "2",
+    ]  # fmt: skip
+    plan = [*run, "--plan", "judged", "--variants"]
+    assert study.main([*plan, "both", "unlearn"]) == 0
+    (result,) = (tmp_path / "o").glob("*.json")
+    row = io.read_json(result)
+    assert set(row["curves"]) == {"both", "unlearn"}
+    assert row["parts"]["both"] == {"d_p": 10, "d_c": 40}
+    assert [len(curve) for curve in row["curves"].values()] == [3, 3]
+    # Before BR every variant is the base model; unlearning alone never sees D_c.
+    both, unlearn = row["curves"]["both"], row["curves"]["unlearn"]
+    assert both[0] == unlearn[0]
+    assert both[1] != unlearn[1]
+
+    # What is there stays; what is missing is added, and changes nothing of the rest.
+    before = result.stat().st_mtime_ns
+    assert study.main([*plan, "both"]) == 0
+    assert result.stat().st_mtime_ns == before
+    assert study.main([*plan, "both", "relearn"]) == 0
+    assert io.read_json(result)["curves"]["both"] == both
+    assert set(io.read_json(result)["curves"]) == {"both", "unlearn", "relearn"}
+    # More rounds begin anew, and the first ones come out the same.
+    longer = [*plan, "both", "--rounds", "3"]
+    assert study.main(longer) == 0
+    assert io.read_json(result)["curves"]["both"][:3] == both
+    assert len(io.read_json(result)["curves"]["both"]) == 4
+
+    # Shares "auto" are those of an audit that was asked for them.
+    auto = detect(
+        data, settings=config.detect, seed=1, out=tmp_path / "audits" / case.name,
+        alpha_c="auto", alpha_p="auto",
+    )  # fmt: skip
+    taken = study.shares(found, ("auto", "auto"), data.num_classes)
+    assert taken == (auto.split.alpha_c, auto.split.alpha_p)
+
+    assert study.main([*run, "--plan", "clean-judged"]) == 0
+    assert study.main(["table", "--out", str(tmp_path / "o")]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 5
+    asr = io.read_json(tmp_path / "o" / "digits-none-s1-n200-robust-t3.json")["clean"][case.attack]
+    assert all(line.endswith(f"| {100 * asr['asr']:.1f} |") for line in table[2:])
+    picture = importlib.import_module("dbr_picture")
+    png = tmp_path / "a.png"
+    assert picture.main(["--rows", str(tmp_path / "o"), "--out", str(png)]) == 0
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+    io.write_json(result, {**row, "removal": {**row["removal"], "rounds": 5}})
+    with pytest.raises(SystemExit, match=r"other settings: rounds \(5 there, 20 now\)"):
+        study.main([*plan, "relearn"])
+    monkeypatch.setattr(study, "repair", None)
+    io.write_json(result, {**row, "curves": {}})
+    with pytest.raises(TypeError):  # a row without curves is not taken for a finished one
+        study.main([*plan, "both"])
