@@ -52,4 +52,35 @@ struct WarpDistanceArgs {
   void* grad_x;
 };
 
+constexpr int64_t kSupConPanel = 32;
+enum SupConRound : int64_t { kOwnTile = -1, kEveryColumn = -2 };
+
+// Items: see csrc/kernels/cpu/supcon_loss.h. Of `columns` rows in all, `rows` from `first` on are
+// this process's own anchors. Buffers of [padded_columns] hold every row.
+struct SupConArgs {
+  const void* z;    // [columns, width], contiguous
+  ScalarKind kind;  // f32, f16, bf16
+  int64_t columns, width, first, rows;
+  int64_t padded_columns, padded_width;  // multiples of kSupConPanel
+  int64_t tile;                          // rows of a tile, a multiple of kSupConPanel
+  int64_t round;                         // of the tournament, or a SupConRound
+  float scale;                           // log2(e) / t
+  bool wide;       // exp(s / t) may overflow: exponents are taken relative to a row's own largest
+  float* panels;   // unit rows [padded_columns / 32][padded_width][32]
+  float* stripes;  // the same [padded_width / 32][padded_columns][32]
+  double* inverse_norm;        // [padded_columns]; 0 for a row of zeros
+  const int64_t* order;        // [columns], row numbers sorted by group
+  const int64_t* group_begin;  // [groups + 1], places in `order`
+  double* positives;           // [padded_columns], sum of s over the positives of a row
+  float* largest;              // [padded_columns], largest s of a row with another; wide
+  double* denominator;         // [padded_columns], sum of exp over the others of a row
+  // Backward: H_ij = e_ij (pull_i + pull_j) - [group_i == group_j] (push_i + push_j); if wide,
+  // e_ij is taken relative to shift_i for the one, to shift_j for the other.
+  const int32_t* group;              // [padded_columns], numbered from 0
+  const float *pull, *push, *shift;  // [padded_columns]
+  float* sums;                       // H Z of the own rows, from whole panels on; starts as zeros
+  double factor;                     // of the finished gradient
+  void* grad_z;                      // [rows, width] of z's kind
+};
+
 }  // namespace fctfast

@@ -13,15 +13,22 @@ from fctfast.ops._library import LibraryStatus, library_status
 from fctfast.ops.fct_views import fct_views
 from fctfast.ops.feature_distance import feature_distance
 from fctfast.ops.sample_rotate_affine import sample_rotate_affine
+from fctfast.ops.supcon_loss import semi_supervised_groups, supcon_loss
+from fctfast.ops.supcon_modules import SimCLRLoss, SSCTLLoss, SupConLoss
 from fctfast.ops.warp_distance import warp_distance
 
 plain.register()
 
 __all__ = [
     "LibraryStatus",
+    "SSCTLLoss",
+    "SimCLRLoss",
+    "SupConLoss",
     "fct_views",
     "feature_distance",
     "library_status",
     "sample_rotate_affine",
+    "semi_supervised_groups",
+    "supcon_loss",
     "warp_distance",
 ]

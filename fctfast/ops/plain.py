@@ -6,6 +6,7 @@ same bits), at eager torch's speed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -108,6 +109,81 @@ def warp_distance_backward(
     return made.to(x.dtype)
 
 
+def supcon_loss(
+    z: Tensor,
+    group: Tensor,
+    first: int,
+    rows: int,
+    temperature: float,
+    base_temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """As the schema of `fctfast::supcon_loss`; so many rows at a time that memory grows with N."""
+    unit, _ = _unit_rows(z)
+    positives = _positives(group)
+    anchors = (positives > 0).sum().clamp_min(1)
+    log_denominator = z.new_empty((rows,), dtype=torch.float64)
+    total = z.new_zeros((), dtype=torch.float64)
+    for own in torch.split(torch.arange(first, first + rows, device=z.device), _CHUNK):
+        s = unit[own] @ unit.T / temperature
+        inside = torch.zeros_like(s).scatter_(1, own[:, None], -math.inf)
+        log = (s + inside).logsumexp(1).double()
+        alike = (group[own, None] == group).scatter_(1, own[:, None], value=False)
+        count = positives[own]
+        pulled = (s * alike).sum(1).double() / count.clamp_min(1)
+        total += torch.where(count > 0, log - pulled, 0).sum()
+        log_denominator[own - first] = log
+    return (total * (temperature / base_temperature) / anchors).float(), log_denominator
+
+
+def supcon_loss_backward(
+    grad: Tensor,
+    z: Tensor,
+    group: Tensor,
+    log_denominator: Tensor,
+    first: int,
+    rows: int,
+    temperature: float,
+    base_temperature: float,
+) -> Tensor:
+    """As the schema of `fctfast::supcon_loss_backward`."""
+    unit, norm = _unit_rows(z)
+    positives = _positives(group)
+    anchor = (positives > 0).float()
+    push = anchor / (positives.clamp_min(1) * temperature)
+    shift = log_denominator.float()
+    made = torch.empty((rows, z.shape[1]), dtype=torch.float32, device=z.device)
+    for own in torch.split(torch.arange(first, first + rows, device=z.device), _CHUNK):
+        s = unit[own] @ unit.T / temperature
+        h = (s - shift[own, None]).exp() * anchor[own, None]
+        h += torch.where(anchor > 0, (s - shift).exp(), 0)
+        h /= temperature
+        alike = group[own, None] == group
+        h -= alike * (push[own, None] + push)
+        h.scatter_(1, own[:, None], 0)
+        made[own - first] = h @ unit
+    mine, length = unit[first : first + rows], norm[first : first + rows]
+    across = made - (made * mine).sum(1, keepdim=True) * mine
+    factor = grad * (temperature / base_temperature) / (positives > 0).sum().clamp_min(1)
+    slope = torch.where(length > 0, across / length.clamp_min(1e-38), 0)
+    return torch.mul(slope, factor).to(z.dtype)
+
+
+_CHUNK = 1024
+
+
+def _unit_rows(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of length 1 (rows of zeros stay), and their lengths [N, 1], float32."""
+    norm = z.double().norm(dim=1, keepdim=True)
+    unit = torch.where(norm == 0, 0.0, z.double() / norm)
+    return unit.float(), norm.float()
+
+
+def _positives(group: Tensor) -> Tensor:
+    """How many rows share each row's group."""
+    _, number, counts = torch.unique(group, return_inverse=True, return_counts=True)
+    return torch.sub(counts[number], 1)
+
+
 def _wide(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
@@ -140,10 +216,12 @@ def _warp(x: Tensor, words: Tensor, fill: Sequence[float]) -> Tensor:
     return F.grid_sample(x - level, grid, align_corners=False) + level
 
 
-KERNELS: dict[str, Callable[..., Tensor]] = {
+KERNELS: dict[str, Callable[..., Any]] = {
     "fct_views": fct_views,
     "feature_distance": feature_distance,
     "feature_distance_backward": feature_distance_backward,
+    "supcon_loss": supcon_loss,
+    "supcon_loss_backward": supcon_loss_backward,
     "warp_distance": warp_distance,
     "warp_distance_backward": warp_distance_backward,
 }

@@ -73,6 +73,30 @@ def test_warp_distance(dtype: torch.dtype, interpolation: str, mean: bool) -> No
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [0.1, 0.01])
+@pytest.mark.parametrize(("rows", "first", "own"), [(200, 0, 200), (1500, 300, 1100), (3, 1, 0)])
+def test_supcon_loss(
+    rows: int, first: int, own: int, temperature: float, dtype: torch.dtype
+) -> None:
+    z, group = random(rows, 24, dtype=dtype), torch.arange(rows) % 9
+    z[1], group[2] = 0, 77  # a row of zeros, an anchor without a positive
+    how = (first, own, temperature, 0.07)
+    loss, log = torch.ops.fctfast.supcon_loss(z, group, *how)
+    made, made_log = plain.supcon_loss(z, group, *how)
+    assert (made.dtype, made_log.dtype) == (loss.dtype, log.dtype)
+    torch.testing.assert_close(made, loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(made_log, log, rtol=1e-5, atol=1e-5)
+    every = torch.ops.fctfast.supcon_loss(z, group, 0, rows, temperature, 0.07)[1]
+    slopes = [
+        op(torch.tensor(1.5), z, group, every, *how).float()
+        for op in (plain.supcon_loss_backward, torch.ops.fctfast.supcon_loss_backward)
+    ]
+    room = 1e-5 if dtype == torch.float32 else 1e-2
+    assert slopes[0].shape == slopes[1].shape
+    assert float((slopes[0] - slopes[1]).norm()) <= room * float(slopes[1].norm())
+
+
 def test_every_op_serves_cuda_tensors() -> None:
     for name in plain.KERNELS:
         assert torch._C._dispatch_has_kernel_for_dispatch_key(f"fctfast::{name}", "CUDA")

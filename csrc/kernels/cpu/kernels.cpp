@@ -4,6 +4,7 @@
 
 #include "fct_views_bilinear.h"
 #include "feature_distance.h"
+#include "supcon_loss.h"
 #include "warp_distance.h"
 
 #ifndef FCTFAST_INSTRUCTION_SET
@@ -29,8 +30,18 @@ FCT_BY_KIND(warp_distance_backward, WarpDistanceArgs)
 #undef FCT_BY_KIND
 
 constexpr CpuKernels kKernels = {
-    FCTFAST_INSTRUCTION_SET,       fct_views,         feature_distance_any,
-    feature_distance_backward_any, warp_distance_any, warp_distance_backward_any,
+    FCTFAST_INSTRUCTION_SET,
+    fct_views,
+    feature_distance_any,
+    feature_distance_backward_any,
+    warp_distance_any,
+    warp_distance_backward_any,
+    supcon_unit_rows,
+    supcon_positives,
+    supcon_largest,
+    supcon_denominator,
+    supcon_sums,
+    supcon_grad_rows,
 };
 
 }  // namespace

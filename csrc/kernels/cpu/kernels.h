@@ -18,6 +18,12 @@ struct CpuKernels {
   void (*feature_distance_backward)(const FeatureDistanceArgs&, int64_t begin, int64_t end);
   void (*warp_distance)(const WarpDistanceArgs&, int64_t begin, int64_t end);
   void (*warp_distance_backward)(const WarpDistanceArgs&, int64_t begin, int64_t end);
+  void (*supcon_unit_rows)(const SupConArgs&, int64_t begin, int64_t end);
+  void (*supcon_positives)(const SupConArgs&, int64_t begin, int64_t end);
+  void (*supcon_largest)(const SupConArgs&, int64_t begin, int64_t end);
+  void (*supcon_denominator)(const SupConArgs&, int64_t begin, int64_t end);
+  void (*supcon_sums)(const SupConArgs&, int64_t begin, int64_t end);
+  void (*supcon_grad_rows)(const SupConArgs&, int64_t begin, int64_t end);
 };
 
 }  // namespace fctfast

@@ -5,6 +5,23 @@ from __future__ import annotations
 from fctfast.ops.reference.fct_views import fct_views
 from fctfast.ops.reference.feature_distance import feature_distance
 from fctfast.ops.reference.sample_rotate_affine import sample_rotate_affine
+from fctfast.ops.reference.supcon_loss import (
+    contrastive_loss,
+    official_positives,
+    pair_weights,
+    same_group,
+    supcon_loss,
+)
 from fctfast.ops.reference.warp_distance import warp_distance
 
-__all__ = ["fct_views", "feature_distance", "sample_rotate_affine", "warp_distance"]
+__all__ = [
+    "contrastive_loss",
+    "fct_views",
+    "feature_distance",
+    "official_positives",
+    "pair_weights",
+    "same_group",
+    "sample_rotate_affine",
+    "supcon_loss",
+    "warp_distance",
+]

@@ -1,0 +1,399 @@
+// Compiled with contraction, unlike the rest: the products here promise no bits across machines.
+#include "supcon_loss.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace fctfast::cpu {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kRows = 8;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8, kRows = 4;
+#else
+constexpr int kLanes = 4, kRows = 4;
+#endif
+constexpr int kVectors = 2, kColumns = kVectors * kLanes;
+constexpr int64_t kPanel = kSupConPanel, kMaxTile = 128;
+
+typedef float V __attribute__((vector_size(kLanes * sizeof(float))));
+typedef int32_t I __attribute__((vector_size(kLanes * sizeof(float))));
+
+inline V load(const float* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+inline I load(const int32_t* p) {
+  I v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(float* p, const V& v) { __builtin_memcpy(p, &v, sizeof v); }
+inline V broadcast(float x) { return x - V{}; }
+inline V where(I mask, V v) { return (V)(mask & (I)v); }
+
+// 2^x for -126 <= x <= 127; the polynomial is within 2e-9 of 2^f on [-.5, .5].
+inline V exp2(V x) {
+  const V magic = broadcast(0x1.8p23f);
+  const V shifted = x + magic;
+  const V f = x - (shifted - magic);
+  V p = broadcast(1.53458116e-4f);
+  p = p * f + 1.33999312e-3f;
+  p = p * f + 9.61848896e-3f;
+  p = p * f + 5.55032878e-2f;
+  p = p * f + 2.40226469e-1f;
+  p = p * f + 6.93147206e-1f;
+  p = p * f + 1.0f;
+  return (V)((I)p + ((I)shifted << 23));
+}
+
+// The same for x <= 0 of any size: what underflows is as good as 0.
+inline V exp2_below(V x) {
+  const V least = broadcast(-126.0f);
+  return exp2(x > least ? x : least);
+}
+
+// acc[r] += sum over k of a[r * kRowStep + k * step] * b[k * kPanel ...], in registers.
+template <int64_t kRowStep>
+__attribute__((always_inline)) inline void multiply(const float* a, int64_t step, const float* b,
+                                                    int64_t count, V (&acc)[kRows][kVectors]) {
+  for (int64_t k = 0; k < count; ++k, a += step, b += kPanel) {
+    V columns[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) columns[v] = load(b + v * kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const V row = broadcast(a[r * kRowStep]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] += row * columns[v];
+    }
+  }
+}
+
+// Tile numbers of pair `index` of a round, the circle method: with an even number of players the
+// last one stays and the others turn; with an odd one it is absent, and its partner waits.
+struct Pair {
+  int64_t row, column;
+};
+inline int64_t tiles_of(const SupConArgs& a) { return (a.padded_columns + a.tile - 1) / a.tile; }
+inline Pair pair_of(int64_t tiles, int64_t round, int64_t index) {
+  const int64_t turning = tiles - (tiles % 2 == 0 ? 1 : 0);
+  if (tiles % 2 == 0 && index == 0) return {round, tiles - 1};
+  const int64_t k = tiles % 2 == 0 ? index : index + 1;
+  const int64_t p = (round + k) % turning, q = (round - k + turning) % turning;
+  return {std::min(p, q), std::max(p, q)};
+}
+
+// Rows or columns of a tile.
+struct Span {
+  int64_t begin, end;
+};
+inline Span span_of(const SupConArgs& a, int64_t tile) {
+  return {tile * a.tile, std::min((tile + 1) * a.tile, a.padded_columns)};
+}
+
+// Similarities of kRows rows and kColumns columns.
+inline void similarities(const SupConArgs& a, int64_t row, int64_t column,
+                         V (&s)[kRows][kVectors]) {
+  for (auto& r : s)
+    for (V& v : r) v = V{};
+  const float* rows = a.panels + row / kPanel * a.padded_width * kPanel + row % kPanel;
+  const float* columns = a.panels + column / kPanel * a.padded_width * kPanel + column % kPanel;
+  multiply<1>(rows, kPanel, columns, a.padded_width, s);
+}
+
+// Lanes that are no pair: a row with itself, and rows beyond the last.
+inline I is_pair(const SupConArgs& a, int64_t row, int64_t column) {
+  I number;
+  for (int i = 0; i < kLanes; ++i) number[i] = static_cast<int32_t>(column) + i;
+  if (row >= a.columns) return I{};
+  return (number != static_cast<int32_t>(row)) & (number < static_cast<int32_t>(a.columns));
+}
+
+// Whether any of kRows x kColumns could be no pair.
+inline bool at_edge(const SupConArgs& a, int64_t row, int64_t column) {
+  const bool meets_itself = row < column + kColumns && column < row + kRows;
+  return meets_itself || row + kRows > a.columns || column + kColumns > a.columns;
+}
+
+// Calls step(row, column) for each block of registers of a tile pair, and with both == false only
+// the rows' side counts. Column blocks are outer: a panel stays in the nearest cache.
+template <typename Step>
+inline void each_block(Span rows, Span columns, const Step& step) {
+  for (int64_t column = columns.begin; column < columns.end; column += kColumns)
+    for (int64_t row = rows.begin; row < rows.end; row += kRows) step(row, column);
+}
+
+// The first row that this process computes: whole panels, so a few rows may be others'.
+inline int64_t first_computed(const SupConArgs& a) { return a.first / kPanel * kPanel; }
+
+// visit(rows, columns, both) for each item; only with `both` do the columns' sums count, too.
+template <typename Visit>
+inline void each_pair(const SupConArgs& a, int64_t begin, int64_t end, const Visit& visit) {
+  const int64_t tiles = tiles_of(a);
+  for (int64_t index = begin; index < end; ++index) {
+    if (a.round >= 0) {
+      const Pair pair = pair_of(tiles, a.round, index);
+      visit(span_of(a, pair.row), span_of(a, pair.column), true);
+    } else if (a.round == kOwnTile) {
+      visit(span_of(a, index), span_of(a, index), false);
+    } else {
+      const int64_t row = first_computed(a) + index * a.tile;
+      const int64_t last = (a.first + a.rows + kPanel - 1) / kPanel * kPanel;
+      for (int64_t tile = 0; tile < tiles; ++tile)
+        visit(Span{row, std::min(row + a.tile, last)}, span_of(a, tile), false);
+    }
+  }
+}
+
+// What a row's largest similarity is made of.
+struct Largest {
+  static constexpr float kStart = -2.0f;  // below any cosine
+  const SupConArgs& a;
+  void pair(V s, int64_t, int64_t, V& of_row, V& of_column) const { of_row = of_column = s; }
+  static V join(V x, V y) { return x > y ? x : y; }
+  void keep(int64_t row, float found) const { a.largest[row] = std::max(a.largest[row], found); }
+};
+
+// What a row's denominator is made of.
+template <bool kWide>
+struct Denominator {
+  static constexpr float kStart = 0.0f;
+  const SupConArgs& a;
+  void pair(V s, int64_t row, int64_t column, V& of_row, V& of_column) const {
+    if constexpr (kWide) {
+      of_row = exp2_below(a.scale * (s - a.largest[row]));
+      of_column = exp2_below(a.scale * (s - load(a.largest + column)));
+    } else {
+      of_row = of_column = exp2(a.scale * s);
+    }
+  }
+  static V join(V x, V y) { return x + y; }
+  void keep(int64_t row, float found) const { a.denominator[row] += found; }
+};
+
+template <typename Part>
+inline float over_lanes(V v) {
+  float lane[kLanes];
+  store(lane, v);
+  for (int half = kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i)
+      lane[i] = Part::join(broadcast(lane[i]), broadcast(lane[i + half]))[0];
+  return lane[0];
+}
+
+// One block of registers, joined to its rows and to its columns.
+template <bool kEdge, typename Part>
+inline void reduce_block(const Part& part, int64_t row, int64_t column, V* of_rows,
+                         V (&of_columns)[kVectors]) {
+  V s[kRows][kVectors];
+  similarities(part.a, row, column, s);
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) {
+      V by_row, by_column;
+      part.pair(s[r][v], row + r, column + v * kLanes, by_row, by_column);
+      if constexpr (kEdge) {
+        const I keep = is_pair(part.a, row + r, column + v * kLanes);
+        by_row = keep ? by_row : broadcast(Part::kStart);
+        by_column = keep ? by_column : broadcast(Part::kStart);
+      }
+      of_rows[r] = Part::join(of_rows[r], by_row);
+      of_columns[v] = Part::join(of_columns[v], by_column);
+    }
+}
+
+template <typename Part>
+inline void reduce(const Part& part, int64_t begin, int64_t end) {
+  each_pair(part.a, begin, end, [&](Span rows, Span columns, bool both) {
+    V of_rows[kMaxTile];
+    std::fill(of_rows, of_rows + kMaxTile, broadcast(Part::kStart));
+    for (int64_t column = columns.begin; column < columns.end; column += kColumns) {
+      V of_columns[kVectors];
+      std::fill(of_columns, of_columns + kVectors, broadcast(Part::kStart));
+      for (int64_t row = rows.begin; row < rows.end; row += kRows) {
+        V* const here = of_rows + (row - rows.begin);
+        if (at_edge(part.a, row, column)) {
+          reduce_block<true>(part, row, column, here, of_columns);
+        } else {
+          reduce_block<false>(part, row, column, here, of_columns);
+        }
+      }
+      if (!both) continue;
+      for (int c = 0; c < kColumns; ++c) part.keep(column + c, of_columns[c / kLanes][c % kLanes]);
+    }
+    for (int64_t row = rows.begin; row < rows.end; ++row)
+      part.keep(row, over_lanes<Part>(of_rows[row - rows.begin]));
+  });
+}
+
+// H of one block of registers, into a row-major tile.
+template <bool kWide, bool kEdge>
+inline void pull_block(const SupConArgs& a, int64_t row, int64_t column, float* h) {
+  V s[kRows][kVectors];
+  similarities(a, row, column, s);
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t i = row + r, j = column + v * kLanes;
+      const V exponent = a.scale * s[r][v];
+      V made;
+      if constexpr (kWide) {
+        made = a.pull[i] * exp2_below(exponent - a.shift[i]) +
+               load(a.pull + j) * exp2_below(exponent - load(a.shift + j));
+      } else {
+        made = exp2(exponent) * (a.pull[i] + load(a.pull + j));
+      }
+      const I alike = load(a.group + j) == a.group[i];
+      made -= where(alike, a.push[i] + load(a.push + j));
+      if constexpr (kEdge) made = where(is_pair(a, i, j), made);
+      store(h + r * kMaxTile + v * kLanes, made);
+    }
+}
+
+// sums[row ...] += sum over k of h[...] * unit row (first + k), kRows rows at a time.
+template <int64_t kRowStep>
+inline void add_products(const SupConArgs& a, const float* h, int64_t step, Span rows,
+                         Span others) {
+  for (int64_t d = 0; d < a.padded_width; d += kColumns) {
+    const float* stripe =
+        a.stripes + (d / kPanel * a.padded_columns + others.begin) * kPanel + d % kPanel;
+    for (int64_t row = rows.begin; row < rows.end; row += kRows) {
+      float* const out = a.sums + (row - first_computed(a)) * a.padded_width + d;
+      // From zero: what a tile adds is summed by itself first, which loses less.
+      V acc[kRows][kVectors] = {};
+      multiply<kRowStep>(h + (row - rows.begin) * kRowStep, step, stripe, others.end - others.begin,
+                         acc);
+      for (int r = 0; r < kRows; ++r)
+        for (int v = 0; v < kVectors; ++v) {
+          float* const p = out + r * a.padded_width + v * kLanes;
+          store(p, load(p) + acc[r][v]);
+        }
+    }
+  }
+}
+
+template <bool kWide>
+inline void pull_tiles(const SupConArgs& a, int64_t begin, int64_t end) {
+  each_pair(a, begin, end, [&](Span rows, Span columns, bool both) {
+    alignas(64) float h[kMaxTile * kMaxTile];
+    for (int64_t column = columns.begin; column < columns.end; column += kColumns)
+      for (int64_t row = rows.begin; row < rows.end; row += kRows) {
+        float* const here = h + (row - rows.begin) * kMaxTile + (column - columns.begin);
+        if (at_edge(a, row, column)) {
+          pull_block<kWide, true>(a, row, column, here);
+        } else {
+          pull_block<kWide, false>(a, row, column, here);
+        }
+      }
+    add_products<kMaxTile>(a, h, 1, rows, columns);
+    if (both) add_products<1>(a, h, kMaxTile, columns, rows);
+  });
+}
+
+// A unit row is kept in pieces of 32 numbers, one a stripe.
+inline float* piece(const SupConArgs& a, int64_t row, int64_t d) {
+  return a.stripes + (d / kPanel * a.padded_columns + row) * kPanel;
+}
+
+template <typename T>
+inline void unit_row(const SupConArgs& a, int64_t row) {
+  const T* z = static_cast<const T*>(a.z) + row * a.width;
+  double squares[8] = {};
+  for (int64_t d = 0; row < a.columns && d < a.width; ++d) {
+    const double x = static_cast<double>(widen(z[d]));
+    squares[d % 8] += x * x;
+  }
+  double total = 0;
+  for (const double s : squares) total += s;
+  const double inverse = total > 0 ? 1 / std::sqrt(total) : total;  // a NaN stays one
+  a.inverse_norm[row] = inverse;
+  float* panel = a.panels + row / kPanel * a.padded_width * kPanel + row % kPanel;
+  for (int64_t d = 0; d < a.padded_width; ++d) {
+    const bool inside = row < a.columns && d < a.width;
+    const float x = inside ? static_cast<float>(static_cast<double>(widen(z[d])) * inverse) : 0.0f;
+    panel[d * kPanel] = x;
+    piece(a, row, d)[d % kPanel] = x;
+  }
+}
+
+template <typename T>
+inline void grad_row(const SupConArgs& a, int64_t own) {
+  const int64_t row = a.first + own;
+  const float* sums = a.sums + (row - first_computed(a)) * a.padded_width;
+  double parts[8] = {};
+  for (int64_t d = 0; d < a.padded_width; d += kPanel) {
+    const float* unit = piece(a, row, d);
+    for (int64_t i = 0; i < kPanel; ++i)
+      parts[i % 8] += static_cast<double>(sums[d + i]) * static_cast<double>(unit[i]);
+  }
+  double along = 0;
+  for (const double p : parts) along += p;
+  const double factor = a.factor * a.inverse_norm[row];
+  T* out = static_cast<T*>(a.grad_z) + own * a.width;
+  for (int64_t d = 0; d < a.width; ++d) {
+    const double across = sums[d] - along * piece(a, row, d)[d % kPanel];
+    out[d] = narrow<T>(static_cast<float>(factor * across));
+  }
+}
+
+}  // namespace
+
+void supcon_unit_rows(const SupConArgs& a, int64_t begin, int64_t end) {
+  for (int64_t row = begin * kPanel; row < end * kPanel; ++row) switch (a.kind) {
+      case ScalarKind::f16: unit_row<Half>(a, row); break;
+      case ScalarKind::bf16: unit_row<BFloat16>(a, row); break;
+      default: unit_row<float>(a, row);
+    }
+}
+
+void supcon_positives(const SupConArgs& a, int64_t begin, int64_t end) {
+  std::vector<double> total(static_cast<size_t>(a.padded_width));
+  for (int64_t group = begin; group < end; ++group) {
+    const Span members{a.group_begin[group], a.group_begin[group + 1]};
+    std::fill(total.begin(), total.end(), 0.0);
+    for (int64_t m = members.begin; m < members.end; ++m)
+      for (int64_t d = 0; d < a.padded_width; d += kPanel) {
+        const float* unit = piece(a, a.order[m], d);
+        for (int64_t i = 0; i < kPanel; ++i) total[static_cast<size_t>(d + i)] += unit[i];
+      }
+    for (int64_t m = members.begin; m < members.end; ++m) {
+      double parts[8] = {};
+      for (int64_t d = 0; d < a.padded_width; d += kPanel) {
+        const float* unit = piece(a, a.order[m], d);
+        for (int64_t i = 0; i < kPanel; ++i) {
+          const double x = unit[i];
+          parts[i % 8] += x * (total[static_cast<size_t>(d + i)] - x);
+        }
+      }
+      double sum = 0;
+      for (const double p : parts) sum += p;
+      a.positives[a.order[m]] = sum;
+    }
+  }
+}
+
+void supcon_largest(const SupConArgs& a, int64_t begin, int64_t end) {
+  reduce(Largest{a}, begin, end);
+}
+
+void supcon_denominator(const SupConArgs& a, int64_t begin, int64_t end) {
+  if (a.wide) return reduce(Denominator<true>{a}, begin, end);
+  reduce(Denominator<false>{a}, begin, end);
+}
+
+void supcon_sums(const SupConArgs& a, int64_t begin, int64_t end) {
+  if (a.wide) return pull_tiles<true>(a, begin, end);
+  pull_tiles<false>(a, begin, end);
+}
+
+void supcon_grad_rows(const SupConArgs& a, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) switch (a.kind) {
+      case ScalarKind::f16: grad_row<Half>(a, row); break;
+      case ScalarKind::bf16: grad_row<BFloat16>(a, row); break;
+      default: grad_row<float>(a, row);
+    }
+}
+
+}  // namespace fctfast::cpu

@@ -1,0 +1,220 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "common.h"
+#include "cpu_kernels.h"
+
+namespace fctfast {
+namespace {
+
+using torch::stable::parallel_for;
+
+// Tiles of 128 rows keep H in the second-level cache; fewer rows need smaller ones to share out.
+int64_t tile_rows(int64_t columns) { return columns <= 1024 ? 64 : 128; }
+
+int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+// Rows by group, and how many rows each row's group has beside it.
+struct Groups {
+  std::vector<int64_t> order, begin;
+  std::vector<int32_t> number;
+  std::vector<int64_t> positives;
+  int64_t anchors = 0;  // rows with a positive
+
+  Groups(const Tensor& group, int64_t padded) {
+    const int64_t n = group.numel();
+    const Tensor dense = torch::stable::contiguous(group);
+    const int64_t* value = static_cast<const int64_t*>(dense.const_data_ptr());
+    order.resize(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+      return value[a] != value[b] ? value[a] < value[b] : a < b;
+    });
+    number.assign(static_cast<size_t>(padded), -1);
+    positives.assign(static_cast<size_t>(n), 0);
+    for (int64_t first = 0; first < n;) {
+      int64_t last = first;
+      while (last < n && value[at(last)] == value[at(first)]) ++last;
+      for (int64_t k = first; k < last; ++k) {
+        number[static_cast<size_t>(at(k))] = static_cast<int32_t>(begin.size());
+        positives[static_cast<size_t>(at(k))] = last - first - 1;
+      }
+      if (last - first > 1) anchors += last - first;
+      begin.push_back(first);
+      first = last;
+    }
+    begin.push_back(n);
+  }
+
+  int64_t at(int64_t place) const { return order[static_cast<size_t>(place)]; }
+};
+
+// Everything that forward and backward share: arguments, unit rows, groups.
+struct Problem {
+  SupConArgs args{};
+  Groups groups;
+  std::vector<Tensor> buffers;
+  double temperature;
+
+  Problem(const Tensor& z, const Tensor& group, int64_t first, int64_t rows, double t)
+      : groups(checked(z, group, first, rows), round_up(z.size(0), kSupConPanel)), temperature(t) {
+    const Tensor dense = torch::stable::contiguous(z);
+    args.kind = kind_of(z.scalar_type(), "supcon_loss");
+    args.z = dense.const_data_ptr();
+    args.columns = z.size(0);
+    args.width = z.size(1);
+    args.first = first;
+    args.rows = rows;
+    args.padded_columns = round_up(args.columns, kSupConPanel);
+    args.padded_width = round_up(args.width, kSupConPanel);
+    args.tile = tile_rows(args.columns);
+    args.scale = static_cast<float>(1.4426950408889634 / t);
+    // exp(1 / t) times the number of columns must stay inside float32.
+    args.wide = 1 / t + std::log(static_cast<double>(std::max<int64_t>(args.columns, 1))) > 85;
+    args.panels = floats(args.padded_columns * args.padded_width);
+    args.stripes = floats(args.padded_columns * args.padded_width);
+    args.inverse_norm = doubles(args.padded_columns);
+    args.order = groups.order.data();
+    args.group_begin = groups.begin.data();
+    args.group = groups.number.data();
+    parallel_for(0, args.padded_columns / kSupConPanel, 1, [&](int64_t begin, int64_t end) {
+      cpu_kernels().supcon_unit_rows(args, begin, end);
+    });
+  }
+
+  float* floats(int64_t count, float value = 0) {
+    buffers.push_back(torch::stable::empty({count}, ScalarType::Float));
+    prefer_huge_pages(buffers.back());
+    float* data = static_cast<float*>(buffers.back().mutable_data_ptr());
+    std::fill(data, data + count, value);
+    return data;
+  }
+  double* doubles(int64_t count) {
+    buffers.push_back(torch::stable::empty({count}, ScalarType::Double));
+    double* data = static_cast<double*>(buffers.back().mutable_data_ptr());
+    std::fill(data, data + count, 0.0);
+    return data;
+  }
+
+  // Runs a kernel over all pairs of tiles: round by round where every row is this process's own,
+  // else each own tile against all others.
+  template <typename Kernel>
+  void walk(Kernel kernel) {
+    const auto run = [&](int64_t round, int64_t items) {
+      args.round = round;
+      parallel_for(0, items, 1, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+    };
+    if (args.rows < args.columns) {
+      const int64_t from = args.first / kSupConPanel * kSupConPanel;
+      return run(kEveryColumn, round_up(args.first + args.rows - from, args.tile) / args.tile);
+    }
+    const int64_t tiles = round_up(args.padded_columns, args.tile) / args.tile;
+    run(kOwnTile, tiles);
+    const int64_t rounds = tiles % 2 == 0 ? tiles - 1 : tiles;
+    for (int64_t round = 0; round < rounds && tiles > 1; ++round) run(round, tiles / 2);
+  }
+
+ private:
+  static const Tensor& checked(const Tensor& z, const Tensor& group, int64_t first, int64_t rows) {
+    STD_TORCH_CHECK(z.dim() == 2 && group.dim() == 1 && group.size(0) == z.size(0),
+                    "supcon_loss: expected z [N, D] and group [N]");
+    STD_TORCH_CHECK(
+        group.scalar_type() == ScalarType::Long && z.scalar_type() != ScalarType::Double,
+        "supcon_loss: expected int64 groups and z of at most 32 bits");
+    STD_TORCH_CHECK(first >= 0 && rows >= 0 && first + rows <= z.size(0),
+                    "supcon_loss: expected own rows among the ", z.size(0), ", got ", rows,
+                    " from ", first);
+    return group;
+  }
+};
+
+std::tuple<Tensor, Tensor> supcon_loss(const Tensor& z, const Tensor& group, int64_t first,
+                                       int64_t rows, double temperature, double base_temperature) {
+  Tensor loss = torch::stable::empty({}, ScalarType::Float);
+  Tensor log_denominator = torch::stable::empty({rows}, ScalarType::Double);
+  double* out = static_cast<double*>(log_denominator.mutable_data_ptr());
+  double total = 0;
+  Problem problem(z, group, first, rows, temperature);
+  SupConArgs& args = problem.args;
+  args.positives = problem.doubles(args.padded_columns);
+  args.denominator = problem.doubles(args.padded_columns);
+  const int64_t groups = static_cast<int64_t>(problem.groups.begin.size()) - 1;
+  parallel_for(0, groups, grain(args.padded_width), [&](int64_t begin, int64_t end) {
+    cpu_kernels().supcon_positives(args, begin, end);
+  });
+  if (args.wide) {
+    args.largest = problem.floats(args.padded_columns, -2.0f);
+    problem.walk(cpu_kernels().supcon_largest);
+  }
+  problem.walk(cpu_kernels().supcon_denominator);
+  for (int64_t own = 0; own < rows; ++own) {
+    const int64_t row = first + own;
+    const double positives =
+        static_cast<double>(problem.groups.positives[static_cast<size_t>(row)]);
+    const double shift = args.wide ? args.largest[row] / temperature : 0.0;
+    // Alone a row has no denominator, and no positive either.
+    out[own] = shift + std::log(args.denominator[row]);
+    if (positives > 0) total += out[own] - args.positives[row] / (positives * temperature);
+  }
+  const double anchors = static_cast<double>(std::max<int64_t>(problem.groups.anchors, 1));
+  *static_cast<float*>(loss.mutable_data_ptr()) =
+      static_cast<float>(temperature / base_temperature * total / anchors);
+  return {loss, log_denominator};
+}
+
+Tensor supcon_loss_backward(const Tensor& grad, const Tensor& z, const Tensor& group,
+                            const Tensor& log_denominator, int64_t first, int64_t rows,
+                            double temperature, double base_temperature) {
+  STD_TORCH_CHECK(grad.numel() == 1 && grad.scalar_type() == ScalarType::Float &&
+                      log_denominator.scalar_type() == ScalarType::Double &&
+                      log_denominator.dim() == 1 && log_denominator.size(0) == z.size(0),
+                  "supcon_loss_backward: expected grad float32 [] and log_denominator float64 [N]");
+  Tensor out = torch::stable::empty({rows, z.size(1)}, z.scalar_type());
+  Problem problem(z, group, first, rows, temperature);
+  SupConArgs& args = problem.args;
+  const Tensor dense = torch::stable::contiguous(log_denominator);
+  const double* logs = static_cast<const double*>(dense.const_data_ptr());
+  float* pull = problem.floats(args.padded_columns);
+  float* push = problem.floats(args.padded_columns);
+  float* shift = problem.floats(args.padded_columns);
+  for (int64_t row = 0; row < args.columns; ++row) {
+    const int64_t positives = problem.groups.positives[static_cast<size_t>(row)];
+    if (positives == 0) continue;
+    pull[row] =
+        static_cast<float>(args.wide ? 1 / temperature : std::exp(-logs[row]) / temperature);
+    push[row] = static_cast<float>(1 / (static_cast<double>(positives) * temperature));
+    shift[row] = static_cast<float>(logs[row] * 1.4426950408889634);
+  }
+  args.pull = pull;
+  args.push = push;
+  args.shift = shift;
+  const int64_t from = first / kSupConPanel * kSupConPanel;
+  args.sums = problem.floats(round_up(first + rows - from, kSupConPanel) * args.padded_width);
+  const double anchors = static_cast<double>(std::max<int64_t>(problem.groups.anchors, 1));
+  args.factor = static_cast<double>(*static_cast<const float*>(grad.const_data_ptr())) *
+                temperature / (base_temperature * anchors);
+  args.grad_z = out.mutable_data_ptr();
+  if (problem.groups.anchors > 0) problem.walk(cpu_kernels().supcon_sums);
+  parallel_for(0, rows, grain(args.padded_width), [&](int64_t begin, int64_t end) {
+    cpu_kernels().supcon_grad_rows(args, begin, end);
+  });
+  return out;
+}
+
+STABLE_TORCH_LIBRARY_FRAGMENT(fctfast, m) {
+  m.def(
+      "supcon_loss(Tensor z, Tensor group, int first, int rows, float temperature, "
+      "float base_temperature) -> (Tensor loss, Tensor log_denominator)");
+  m.def(
+      "supcon_loss_backward(Tensor grad, Tensor z, Tensor group, Tensor log_denominator, "
+      "int first, int rows, float temperature, float base_temperature) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(fctfast, CPU, m) {
+  m.impl("supcon_loss", TORCH_BOX(&supcon_loss));
+  m.impl("supcon_loss_backward", TORCH_BOX(&supcon_loss_backward));
+}
+
+}  // namespace
+}  // namespace fctfast

@@ -1,0 +1,69 @@
+"""supcon_loss over several processes: own anchors against the rows of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.distributed import ProcessGroup
+
+
+class GatheredSupConLoss(torch.autograd.Function):
+    """See `fctfast.ops.supcon_loss` with a process group.
+
+    Each process computes the denominators of its own anchors. H is symmetric, so with everybody's
+    denominators a process has the whole gradient of its own rows, and no gradient is exchanged.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        z: Tensor,
+        group: Tensor,
+        temperature: float,
+        base_temperature: float,
+        process_group: ProcessGroup,
+    ) -> Tensor:
+        counts = _counts(len(z), z.device, process_group)
+        rows, groups = (_gather(t, counts, process_group) for t in (z, group))
+        first = sum(counts[: dist.get_rank(process_group)])
+        how = (first, len(z), temperature, base_temperature)
+        loss, log_denominator = torch.ops.fctfast.supcon_loss(rows, groups, *how)
+        dist.all_reduce(loss, group=process_group)
+        ctx.how, ctx.processes = how, len(counts)
+        ctx.save_for_backward(rows, groups, _gather(log_denominator, counts, process_group))
+        made: Tensor = loss
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # Times the processes: DDP takes the mean of gradients that are each a part of the sum.
+        made = torch.ops.fctfast.supcon_loss_backward(
+            grad * ctx.processes, *ctx.saved_tensors, *ctx.how
+        )
+        return made, None, None, None, None
+
+
+def _counts(rows: int, device: torch.device, group: ProcessGroup) -> list[int]:
+    """How many rows each process has."""
+    mine = torch.tensor([rows], device=device)
+    every = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(every, mine, group=group)
+    return [int(count) for count in every]
+
+
+def _gather(t: Tensor, counts: list[int], group: ProcessGroup) -> Tensor:
+    """Everybody's rows, in the order of ranks; sent as bytes, for any dtype and backend."""
+    sent = t.new_zeros((max(counts), *t.shape[1:]))
+    sent[: len(t)] = t
+    every = [torch.empty_like(sent) for _ in counts]
+    dist.all_gather([_bytes(part) for part in every], _bytes(sent), group=group)
+    return torch.cat([part[:count] for part, count in zip(every, counts, strict=True)])
+
+
+def _bytes(t: Tensor) -> Tensor:
+    return t.view(torch.uint8)

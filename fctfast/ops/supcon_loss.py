@@ -1,0 +1,176 @@
+"""The supervised contrastive loss in tiles: CTL, S-CTL and SS-CTL, and no N x N array."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from fctfast.ops import _library  # noqa: F401  (registers the op)
+from fctfast.ops._checks import once_differentiable, require_tensor, shape_of
+from fctfast.ops._gathered import GatheredSupConLoss
+
+OP = "supcon_loss"
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@torch.library.register_fake(f"fctfast::{OP}")
+def _(
+    z: Tensor, group: Tensor, first: int, rows: int, temperature: float, base_temperature: float
+) -> tuple[Tensor, Tensor]:
+    return z.new_empty((), dtype=torch.float32), z.new_empty((rows,), dtype=torch.float64)
+
+
+@torch.library.register_fake(f"fctfast::{OP}_backward")
+def _backward_fake(
+    grad: Tensor,
+    z: Tensor,
+    group: Tensor,
+    log_denominator: Tensor,
+    first: int,
+    rows: int,
+    temperature: float,
+    base_temperature: float,
+) -> Tensor:
+    return z.new_empty((rows, z.shape[1]))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    z, group, ctx.first, ctx.rows, ctx.temperature, ctx.base_temperature = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(z, group, output[1])
+
+
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    z, group, log_denominator = ctx.saved_tensors
+    if ctx.rows != len(z):
+        raise NotImplementedError(
+            f"{OP}: rows of another process have no gradient here; pass process_group"
+        )
+    made = torch.ops.fctfast.supcon_loss_backward(
+        grad, z, group, log_denominator, 0, ctx.rows, ctx.temperature, ctx.base_temperature
+    )
+    return made, None, None, None, None, None
+
+
+torch.library.register_autograd(f"fctfast::{OP}", _backward, setup_context=_setup)
+once_differentiable(OP)
+
+
+def supcon_loss(
+    z: Tensor,
+    group: Tensor,
+    temperature: float = 0.1,
+    base_temperature: float | None = None,
+    process_group: ProcessGroup | None = None,
+) -> Tensor:
+    """Supervised contrastive loss of embeddings against all others of the batch.
+
+    Row j is a positive of row i where `group[i] == group[j]` and i != j. One vector so expresses
+    CTL (SimCLR, NT-Xent: the sample's number), S-CTL (SupCon: the label) and SS-CTL (see
+    :func:`semi_supervised_groups`). With unit rows and s_ij their products, an anchor's loss is
+    `-(1/n_i) sum_positives s_ij/t + log sum_{j != i} exp(s_ij/t)`, times t / base_temperature; the
+    mean is taken over the anchors that have a positive.
+
+    Memory beside z grows with N x D; work is two N x N x D products (eager torch takes three).
+
+    Args:
+        z: float32, bfloat16 or float16 [N, D], for two views the first of all samples, then the
+            second. Rows are normalised here, in float32 whatever the input; a row of zeros is left
+            one (its similarities are 0, and so is its gradient).
+        group: int64 [N], any numbers, on z's device.
+        temperature: t, above 0; default .1 (appendix C.5's code).
+        base_temperature: scales the loss; default: temperature, which leaves it as it is.
+        process_group: z holds this process's rows, of as many as it likes; the denominators and
+            positives are those of all processes' rows together (group must be numbered alike
+            everywhere). Each process returns the loss of all; the gradients' mean over the
+            processes, which DDP takes, is that of one process with all rows. Default: one process.
+
+    Returns:
+        float32 [], differentiable once in z; 0 where no row has a positive. The same bits on every
+        run and for every number of threads.
+
+    Raises:
+        TypeError: z or group is no tensor, or of another dtype.
+        ValueError: shapes or devices do not fit, a temperature that is not above 0.
+
+    Source: Eq. 2, 9 and 10; Khosla et al. 2020, L_out (its 1/|P(i)|, as the text under Eq. 2 says).
+
+    Example:
+        >>> z = torch.eye(4).repeat(2, 1)  # two views of four samples
+        >>> supcon_loss(z, torch.arange(4).repeat(2), temperature=1.0)
+        tensor(1.1654)
+    """
+    base = temperature if base_temperature is None else base_temperature
+    _check(z, group, temperature, base)
+    if process_group is None:
+        loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, len(z), temperature, base)[0]
+        return loss
+    gathered: Tensor = GatheredSupConLoss.apply(z, group, temperature, base, process_group)
+    return gathered
+
+
+def semi_supervised_groups(
+    labels: Tensor, clean: Tensor, views: int = 2, ids: Tensor | None = None
+) -> Tensor:
+    """Groups of SS-CTL: samples of D_c by label, each other sample with its own views alone.
+
+    Args:
+        labels: int64 [B], at least 0 (not checked: it would wait for a GPU).
+        clean: bool [B], True in D_c.
+        views: V, views of each sample, at least 1.
+        ids: int64 [B], at least 0, distinct over all processes; default: 0 to B - 1, which is for
+            one process.
+
+    Returns:
+        int64 [V*B], view by view, for :func:`supcon_loss`.
+
+    Raises:
+        TypeError: labels or ids are not int64, or clean is not bool.
+        ValueError: lengths differ, or views below 1.
+
+    Source: Eq. 2; DESIGN 3.5.
+    """
+    op = "semi_supervised_groups"
+    require_tensor(op, "labels", labels)
+    ids = torch.arange(len(labels), device=labels.device) if ids is None else ids
+    for name, value, dtype in (
+        ("labels", labels, torch.int64),
+        ("clean", clean, torch.bool),
+        ("ids", ids, torch.int64),
+    ):
+        require_tensor(op, name, value)
+        if value.dtype != dtype:
+            raise TypeError(
+                f"{op}: expected {name} {str(dtype).removeprefix('torch.')}, got {shape_of(value)}"
+            )
+        if value.dim() != 1 or value.shape != labels.shape:
+            raise ValueError(
+                f"{op}: expected {name} [B], one a sample, got {shape_of(value)} beside labels "
+                f"{list(labels.shape)}"
+            )
+    if views < 1:
+        raise ValueError(f"{op}: expected at least one view, got views={views}")
+    return torch.where(clean, labels, -1 - ids).repeat(views)
+
+
+def _check(z: Tensor, group: Tensor, temperature: float, base: float) -> None:
+    require_tensor(OP, "z", z)
+    require_tensor(OP, "group", group)
+    if z.dtype not in DTYPES:
+        hint = "; fctfast.ops.reference.supcon_loss takes float64" * (z.dtype == torch.float64)
+        raise TypeError(f"{OP}: expected z float32, bfloat16 or float16, got {shape_of(z)}{hint}")
+    if group.dtype != torch.int64:
+        raise TypeError(f"{OP}: expected group int64, got {shape_of(group)}")
+    if z.dim() != 2 or z.shape[1] < 1:
+        raise ValueError(f"{OP}: expected z of shape [N, D], got {shape_of(z)}")
+    if group.shape != z.shape[:1]:
+        raise ValueError(f"{OP}: expected group [{len(z)}], one a row of z, got {shape_of(group)}")
+    if group.device != z.device:
+        raise ValueError(f"{OP}: expected group on {z.device} as z, got {shape_of(group)}")
+    for name, value in (("temperature", temperature), ("base_temperature", base)):
+        if not (0 < value < math.inf):
+            raise ValueError(f"{OP}: expected {name} above 0, got {value}")
