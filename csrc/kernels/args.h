@@ -24,6 +24,37 @@ struct FctViewsArgs {
   bool channels_last, originals;
 };
 
+// Items: views * batch, view by view. Strides in bytes, of uint8 images of 1 or 3 channels.
+struct ContrastiveViewsArgs {
+  const uint8_t* images;
+  int64_t batch, channels, height, width;
+  int64_t stride_n, stride_c, stride_y, stride_x;
+  const float* params;  // [views * batch][kContrastiveWords]
+  int64_t out_height, out_width;
+  const float* mean;  // [channels], of images scaled to [0, 1]
+  const float* std;   // [channels]
+  void* out;          // [views * batch, C, out_height, out_width]
+  ScalarKind kind;    // f32, f16, bf16
+  bool channels_last;
+};
+
+// A row of params; the rest is zero.
+enum ContrastiveWord {
+  kTop,
+  kLeft,
+  kCropHeight,
+  kCropWidth,  // pixels of the source
+  kFlip,       // 1: left and right change places
+  kJitter,     // 1: the four factors apply, in this order:
+  kOrder,      // 0 to 23, the permutations of the four in lexical order
+  kBrightness,
+  kContrast,
+  kSaturation,
+  kHue,
+  kGray,  // 1: no colours
+  kContrastiveWords = 16
+};
+
 // Items: batch samples. features [(1 + draws) * batch, width] or, pooled over `pixels`,
 // [..., width, pixels] (pixels_last) or [..., pixels, width].
 struct FeatureDistanceArgs {

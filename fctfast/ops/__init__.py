@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from fctfast.ops import plain
 from fctfast.ops._library import LibraryStatus, library_status
+from fctfast.ops.contrastive_views import contrastive_views
 from fctfast.ops.fct_views import fct_views
 from fctfast.ops.feature_distance import feature_distance
+from fctfast.ops.sample_contrastive import sample_contrastive
 from fctfast.ops.sample_rotate_affine import sample_rotate_affine
 from fctfast.ops.supcon_loss import semi_supervised_groups, supcon_loss
 from fctfast.ops.supcon_modules import SimCLRLoss, SSCTLLoss, SupConLoss
@@ -24,9 +26,11 @@ __all__ = [
     "SSCTLLoss",
     "SimCLRLoss",
     "SupConLoss",
+    "contrastive_views",
     "fct_views",
     "feature_distance",
     "library_status",
+    "sample_contrastive",
     "sample_rotate_affine",
     "semi_supervised_groups",
     "supcon_loss",

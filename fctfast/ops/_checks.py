@@ -53,6 +53,11 @@ def side_limit(op: str, height: int, width: int) -> None:
         )
 
 
+def signed64(seed: int) -> int:
+    """Return the int64 with the last 64 bits of any int, as schemas take it."""
+    return (seed + 2**63) % 2**64 - 2**63
+
+
 def frame_limit(op: str, height: int, width: int) -> None:
     """Raise ValueError where a turned corner leaves 16.16 fixed point (nearest neighbour).
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fctfast.ops.reference.affine import nearest_source
+from fctfast.ops.reference.contrastive_views import contrastive_views as reference_views
 
 
 def fct_views(
@@ -107,6 +108,25 @@ def warp_distance_backward(
                 step.contiguous(), wide, grid, 0, 0, False, [True, False]
             )[0]
     return made.to(x.dtype)
+
+
+def contrastive_views(
+    images: Tensor,
+    params: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    height: int,
+    width: int,
+    nhwc: bool,
+    dtype: torch.dtype,
+    channels_last: bool,
+) -> Tensor:
+    """As the schema of `fctfast::contrastive_views`; torchvision's functions, view by view."""
+    made = reference_views(
+        images, params, mean, std, size=(height, width), layout="nhwc" if nhwc else "nchw"
+    )
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return made.to(dtype).contiguous(memory_format=memory_format)
 
 
 def supcon_loss(
@@ -220,6 +240,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "fct_views": fct_views,
     "feature_distance": feature_distance,
     "feature_distance_backward": feature_distance_backward,
+    "contrastive_views": contrastive_views,
     "supcon_loss": supcon_loss,
     "supcon_loss_backward": supcon_loss_backward,
     "warp_distance": warp_distance,

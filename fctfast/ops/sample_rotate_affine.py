@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import require_tensor, shape_of, side_limit
+from fctfast.ops._checks import require_tensor, shape_of, side_limit, signed64
 
 
 @torch.library.register_fake("fctfast::sample_rotate_affine")
@@ -83,7 +83,7 @@ def sample_rotate_affine(
     side_limit(op, height, width)
     params: Tensor = torch.ops.fctfast.sample_rotate_affine(
         ids,
-        _signed64(seed),
+        signed64(seed),
         draws.start,
         len(draws),
         float(degrees),
@@ -93,7 +93,3 @@ def sample_rotate_affine(
         width,
     )
     return params if isinstance(draw, range) else params[0]
-
-
-def _signed64(seed: int) -> int:
-    return (seed + 2**63) % 2**64 - 2**63

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fctfast.ops import plain, sample_rotate_affine
+from fctfast.ops import plain, sample_contrastive, sample_rotate_affine
 
 SIZE = (33, 47)
 
@@ -71,6 +71,17 @@ def test_warp_distance(dtype: torch.dtype, interpolation: str, mean: bool) -> No
         rtol=1e-3 if dtype != torch.bfloat16 else 2e-2,
         atol=1e-3,
     )
+
+
+def test_contrastive_views() -> None:
+    images = torch.randint(0, 256, (5, *SIZE, 3), dtype=torch.uint8)
+    params = sample_contrastive(torch.arange(5), 0, 0, 2, SIZE)
+    numbers = ([0.5] * 3, [0.25] * 3)
+    arguments = (images, params, *numbers, 20, 24, True, torch.bfloat16, True)
+    ours = torch.ops.fctfast.contrastive_views(*arguments)
+    made = plain.contrastive_views(*arguments)
+    assert (made.dtype, made.stride()) == (ours.dtype, ours.stride())
+    torch.testing.assert_close(made, ours)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

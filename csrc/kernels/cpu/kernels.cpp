@@ -2,6 +2,7 @@
 // an inline std function compiled with AVX must never serve the baseline.
 #include "kernels.h"
 
+#include "contrastive_views.h"
 #include "fct_views_bilinear.h"
 #include "feature_distance.h"
 #include "supcon_loss.h"
@@ -29,9 +30,18 @@ FCT_BY_KIND(warp_distance, WarpDistanceArgs)
 FCT_BY_KIND(warp_distance_backward, WarpDistanceArgs)
 #undef FCT_BY_KIND
 
+void contrastive_views_any(const ContrastiveViewsArgs& a, int64_t begin, int64_t end) {
+  switch (a.kind) {
+    case ScalarKind::f16: return contrastive_views<Half>(a, begin, end);
+    case ScalarKind::bf16: return contrastive_views<BFloat16>(a, begin, end);
+    default: return contrastive_views<float>(a, begin, end);
+  }
+}
+
 constexpr CpuKernels kKernels = {
     FCTFAST_INSTRUCTION_SET,
     fct_views,
+    contrastive_views_any,
     feature_distance_any,
     feature_distance_backward_any,
     warp_distance_any,

@@ -14,6 +14,7 @@ namespace fctfast {
 struct CpuKernels {
   const char* instruction_set;
   void (*fct_views)(const FctViewsArgs&, int64_t begin, int64_t end);
+  void (*contrastive_views)(const ContrastiveViewsArgs&, int64_t begin, int64_t end);
   void (*feature_distance)(const FeatureDistanceArgs&, int64_t begin, int64_t end);
   void (*feature_distance_backward)(const FeatureDistanceArgs&, int64_t begin, int64_t end);
   void (*warp_distance)(const WarpDistanceArgs&, int64_t begin, int64_t end);

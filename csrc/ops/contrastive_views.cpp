@@ -1,0 +1,199 @@
+// The augmentation of contrastive learning: its parameters and its views.
+#include <cmath>
+
+#include "../kernels/philox.h"
+#include "common.h"
+#include "cpu_kernels.h"
+
+namespace fctfast {
+namespace {
+
+// Blocks of four uniform numbers for one view of one sample.
+struct Uniform4 {
+  double u[4];
+};
+
+class ViewNumbers {
+ public:
+  ViewNumbers(int64_t id, int64_t seed, int64_t epoch, int64_t view)
+      : id_(static_cast<uint64_t>(id)),
+        key_(static_cast<uint64_t>(seed)),
+        epoch_(static_cast<uint32_t>(epoch)),
+        // Beyond the words of sample_rotate_affine, whose last one is 0.
+        first_(0x40000000u + static_cast<uint32_t>(view) * 16u) {}
+
+  Uniform4 block(uint32_t number) const {
+    const Philox4 w = philox4x32_10(
+        {static_cast<uint32_t>(id_), static_cast<uint32_t>(id_ >> 32), epoch_, first_ + number},
+        static_cast<uint32_t>(key_), static_cast<uint32_t>(key_ >> 32));
+    const auto uniform = [](uint32_t word) { return static_cast<double>(word >> 8) * 0x1p-24; };
+    return {{uniform(w.x), uniform(w.y), uniform(w.z), uniform(w.w)}};
+  }
+
+ private:
+  uint64_t id_, key_;
+  uint32_t epoch_, first_;
+};
+
+struct Ranges {
+  double height, width, low, high;  // source pixels, share of its area
+  double brightness, contrast, saturation, hue, jitter, grey;
+};
+
+// torchvision's RandomResizedCrop: ten tries at a share of the area and a ratio of the sides.
+void draw_crop(const ViewNumbers& numbers, const Ranges& r, float* out) {
+  const double log_ratio = std::log(4.0 / 3.0);
+  for (uint32_t attempt = 0; attempt < 10; ++attempt) {
+    const Uniform4 n = numbers.block(2 + attempt);
+    const double area = r.height * r.width * (r.low + (r.high - r.low) * n.u[0]);
+    const double ratio = std::exp(log_ratio * (2 * n.u[1] - 1));
+    const double width = std::nearbyint(std::sqrt(area * ratio));
+    const double height = std::nearbyint(std::sqrt(area / ratio));
+    if (width < 1 || width > r.width || height < 1 || height > r.height) continue;
+    out[kTop] = static_cast<float>(std::floor(n.u[2] * (r.height - height + 1)));
+    out[kLeft] = static_cast<float>(std::floor(n.u[3] * (r.width - width + 1)));
+    out[kCropHeight] = static_cast<float>(height);
+    out[kCropWidth] = static_cast<float>(width);
+    return;
+  }
+  const double ratio = r.width / r.height;
+  const double height = ratio < 0.75 ? std::nearbyint(r.width / 0.75) : r.height;
+  const double width = ratio > 4.0 / 3.0 ? std::nearbyint(r.height * (4.0 / 3.0)) : r.width;
+  out[kTop] = static_cast<float>(std::floor((r.height - height) / 2));
+  out[kLeft] = static_cast<float>(std::floor((r.width - width) / 2));
+  out[kCropHeight] = static_cast<float>(height);
+  out[kCropWidth] = static_cast<float>(width);
+}
+
+void draw_view(const ViewNumbers& numbers, const Ranges& r, float* out) {
+  std::fill(out, out + kContrastiveWords, 0.0f);
+  const Uniform4 chance = numbers.block(0), factor = numbers.block(1);
+  const auto around = [](double centre, double reach, double u) {
+    return static_cast<float>(centre + reach * (2 * u - 1));
+  };
+  out[kFlip] = chance.u[0] < 0.5;
+  out[kJitter] = chance.u[1] < r.jitter;
+  out[kGray] = chance.u[2] < r.grey;
+  out[kOrder] = static_cast<float>(std::floor(24 * chance.u[3]));
+  out[kBrightness] = around(1, r.brightness, factor.u[0]);
+  out[kContrast] = around(1, r.contrast, factor.u[1]);
+  out[kSaturation] = around(1, r.saturation, factor.u[2]);
+  out[kHue] = around(0, r.hue, factor.u[3]);
+  draw_crop(numbers, r, out);
+}
+
+Tensor sample_contrastive(const Tensor& ids, int64_t seed, int64_t epoch, int64_t views,
+                          int64_t height, int64_t width, const std::vector<double>& scale,
+                          const std::vector<double>& jitter, double jitter_share,
+                          double grey_share) {
+  STD_TORCH_CHECK(ids.dim() == 1 && ids.scalar_type() == ScalarType::Long,
+                  "sample_contrastive: expected ids int64 [B]");
+  STD_TORCH_CHECK(
+      scale.size() == 2 && jitter.size() == 4 && views >= 0 && height >= 1 && width >= 1,
+      "sample_contrastive: expected two of scale, four of jitter, views, sides");
+  const Ranges ranges{static_cast<double>(height),
+                      static_cast<double>(width),
+                      scale[0],
+                      scale[1],
+                      jitter[0],
+                      jitter[1],
+                      jitter[2],
+                      jitter[3],
+                      jitter_share,
+                      grey_share};
+  const Tensor list = torch::stable::contiguous(ids);
+  const int64_t batch = list.numel();
+  Tensor params = torch::stable::empty({views * batch, kContrastiveWords}, ScalarType::Float);
+  const int64_t* id = list.const_data_ptr<int64_t>();
+  float* out = params.mutable_data_ptr<float>();
+  torch::stable::parallel_for(0, views * batch, 512, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      draw_view(ViewNumbers(id[i % batch], seed, epoch, i / batch), ranges,
+                out + i * kContrastiveWords);
+  });
+  return params;
+}
+
+// What memory safety needs: crops inside the image, an order that exists.
+void check_params(const float* p, int64_t rows, int64_t height, int64_t width) {
+  for (int64_t i = 0; i < rows; ++i, p += kContrastiveWords) {
+    const bool inside = p[kTop] >= 0 && p[kLeft] >= 0 && p[kCropHeight] >= 1 &&
+                        p[kCropWidth] >= 1 && p[kTop] + p[kCropHeight] <= height &&
+                        p[kLeft] + p[kCropWidth] <= width;
+    STD_TORCH_CHECK(inside && p[kOrder] >= 0 && p[kOrder] < 24,
+                    "contrastive_views: expected a crop inside ", height, " x ", width,
+                    " and an order of 0 to 23, got top ", p[kTop], ", left ", p[kLeft], ", height ",
+                    p[kCropHeight], ", width ", p[kCropWidth], ", order ", p[kOrder], " in row ",
+                    i);
+  }
+}
+
+Tensor contrastive_views(const Tensor& images, const Tensor& params,
+                         const std::vector<double>& mean, const std::vector<double>& std,
+                         int64_t height, int64_t width, bool nhwc, ScalarType dtype,
+                         bool channels_last) {
+  STD_TORCH_CHECK(images.dim() == 4 && images.scalar_type() == ScalarType::Byte,
+                  "contrastive_views: expected images uint8 of four dimensions");
+  const int64_t c = nhwc ? 3 : 1, y = nhwc ? 1 : 2, x = nhwc ? 2 : 3;
+  ContrastiveViewsArgs a{};
+  a.images = static_cast<const uint8_t*>(images.const_data_ptr());
+  a.batch = images.size(0);
+  a.channels = images.size(c);
+  a.height = images.size(y);
+  a.width = images.size(x);
+  a.stride_n = images.stride(0);
+  a.stride_c = images.stride(c);
+  a.stride_y = images.stride(y);
+  a.stride_x = images.stride(x);
+  STD_TORCH_CHECK(a.channels == 1 || a.channels == 3,
+                  "contrastive_views: expected 1 or 3 channels, got ", a.channels);
+  STD_TORCH_CHECK(static_cast<int64_t>(mean.size()) == a.channels &&
+                      static_cast<int64_t>(std.size()) == a.channels,
+                  "contrastive_views: expected mean and std of ", a.channels, " values");
+  STD_TORCH_CHECK(params.dim() == 2 && params.size(1) == kContrastiveWords &&
+                      params.scalar_type() == ScalarType::Float && height >= 1 && width >= 1 &&
+                      (a.batch == 0 ? params.size(0) == 0 : params.size(0) % a.batch == 0),
+                  "contrastive_views: expected params float32 [views * ", a.batch, ", ",
+                  static_cast<int64_t>(kContrastiveWords), "]");
+  STD_TORCH_CHECK(
+      dtype == ScalarType::Float || dtype == ScalarType::Half || dtype == ScalarType::BFloat16,
+      "contrastive_views: expected dtype float32, float16 or bfloat16");
+  const Tensor rows = torch::stable::contiguous(params);
+  const std::vector<float> shift(mean.begin(), mean.end()), spread(std.begin(), std.end());
+  a.params = rows.const_data_ptr<float>();
+  check_params(a.params, rows.size(0), a.height, a.width);
+  a.out_height = height;
+  a.out_width = width;
+  a.mean = shift.data();
+  a.std = spread.data();
+  a.kind = kind_of(dtype, "contrastive_views");
+  a.channels_last = channels_last;
+  Tensor out = torch::stable::empty({rows.size(0), a.channels, height, width}, dtype, std::nullopt,
+                                    images.device(), std::nullopt,
+                                    channels_last ? torch::headeronly::MemoryFormat::ChannelsLast
+                                                  : torch::headeronly::MemoryFormat::Contiguous);
+  a.out = out.mutable_data_ptr();
+  if (out.numel() == 0) return out;
+  prefer_huge_pages(out);
+  torch::stable::parallel_for(
+      0, rows.size(0), grain(8 * a.channels * height * width),
+      [&](int64_t begin, int64_t end) { cpu_kernels().contrastive_views(a, begin, end); });
+  return out;
+}
+
+STABLE_TORCH_LIBRARY_FRAGMENT(fctfast, m) {
+  m.def(
+      "sample_contrastive(Tensor ids, int seed, int epoch, int views, int height, int width, "
+      "float[] scale, float[] jitter, float jitter_share, float grey_share) -> Tensor");
+  m.def(
+      "contrastive_views(Tensor images, Tensor params, float[] mean, float[] std, int height, "
+      "int width, bool nhwc, ScalarType dtype, bool channels_last) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(fctfast, CPU, m) {
+  m.impl("sample_contrastive", TORCH_BOX(&sample_contrastive));
+  m.impl("contrastive_views", TORCH_BOX(&contrastive_views));
+}
+
+}  // namespace
+}  // namespace fctfast

@@ -1,0 +1,263 @@
+"""contrastive_views and its parameters against their references."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fctfast.ops import contrastive_views, reference, sample_contrastive
+from fctfast.ops.sample_contrastive import COLUMNS
+
+MEAN, STD = [0.5, 0.4, 0.3], [0.25, 0.2, 0.3]
+# In units of [0, 1], before normalising: sums of at most a few dozen float32 terms taken in another
+# order, up to four steps that clamp, and a hue that divides by the chroma and multiplies by it.
+BOUND = 1e-5
+
+
+def images(batch: int, height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
+    made = torch.Generator().manual_seed(seed)
+    return torch.randint(
+        0, 256, (batch, height, width, channels), dtype=torch.uint8, generator=made
+    )
+
+
+def column(params: Tensor, name: str) -> Tensor:
+    return params[:, COLUMNS.index(name)]
+
+
+def row(**words: float) -> Tensor:
+    """Parameters of one view; what is not named leaves a 32x32 image as it is."""
+    given = {"height": 32.0, "width": 32.0, "brightness": 1, "contrast": 1, "saturation": 1} | words
+    return torch.tensor([[given.get(name, 0.0) for name in COLUMNS] + [0.0] * 4])
+
+
+@pytest.mark.parametrize("size", [(32, 32), (17, 40), (200, 9), (9, 200), (1, 1)])
+def test_parameters_are_those_of_the_reference(size: tuple[int, int]) -> None:
+    ids = torch.tensor([0, 5, 2**40, -3, *range(100, 160)])
+    for seed, how in ((7, {}), (-(2**60), {"scale": (0.08, 0.5), "jitter": (0.1, 0.2, 0.3, 0.5)})):
+        ours = sample_contrastive(ids, seed, 3, 2, size, **how)
+        assert torch.equal(ours, reference.sample_contrastive(ids, seed, 3, 2, size, **how))
+        top, left, height, width = (ours[:, i] for i in range(4))
+        assert bool((top >= 0).all() and (top + height <= size[0]).all() and (height >= 1).all())
+        assert bool((left >= 0).all() and (left + width <= size[1]).all() and (width >= 1).all())
+
+
+def test_parameters_belong_to_seed_id_epoch_and_view() -> None:
+    ids = torch.arange(50)
+    made = sample_contrastive(ids, 1, 2, 2, (32, 32))
+    turned = sample_contrastive(ids.flip(0), 1, 2, 2, (32, 32))
+    assert torch.equal(turned.view(2, 50, 16).flip(1), made.view(2, 50, 16))
+    assert torch.equal(sample_contrastive(ids, 1, 2, 1, (32, 32)), made[:50])
+    for other in (
+        made[50:],
+        sample_contrastive(ids, 2, 2, 1, (32, 32)),
+        sample_contrastive(ids, 1, 3, 1, (32, 32)),
+        sample_contrastive(ids + 50, 1, 2, 1, (32, 32)),
+    ):
+        assert float((other[:, :11] == made[:50, :11]).float().mean()) < 0.3
+
+
+def test_parameters_have_the_distribution_of_the_published_pipeline() -> None:
+    made = sample_contrastive(torch.arange(20_000), 0, 0, 2, (32, 32))
+    for name, share in (("flip", 0.5), ("jitter", 0.8), ("grey", 0.2)):
+        assert float(column(made, name).mean()) == pytest.approx(share, abs=0.01)
+    assert torch.bincount(column(made, "order").long(), minlength=24).min() > 1_400  # of 1,667
+    for name in ("brightness", "contrast", "saturation"):
+        factor = column(made, name)
+        assert 0.6 <= float(factor.min()) < 0.61
+        assert 1.39 < float(factor.max()) <= 1.4
+    assert float(column(made, "hue").abs().max()) <= 0.1
+    # torchvision draws the same crops, from another stream.
+    from torchvision.transforms.v2 import RandomResizedCrop
+
+    torch.manual_seed(0)
+    theirs = RandomResizedCrop(32, scale=(0.2, 1.0))
+    drawn = [theirs.make_params([torch.empty(3, 32, 32)]) for _ in range(20_000)]
+    for name in ("top", "left", "height", "width"):
+        wanted = torch.tensor([float(d[name]) for d in drawn])
+        found = column(made, name)
+        assert float(found.mean()) == pytest.approx(float(wanted.mean()), abs=0.1)
+        assert float(found.std()) == pytest.approx(float(wanted.std()), rel=0.03)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (17, 40), (200, 9), (64, 48)])
+@pytest.mark.parametrize("out", [None, (24, 20), (64, 64), (1, 3)])
+def test_views_against_torchvision(size: tuple[int, int], out: tuple[int, int] | None) -> None:
+    batch = images(40, *size)
+    params = sample_contrastive(torch.arange(40), 5, 1, 2, size)
+    ours = contrastive_views(batch, params, MEAN, STD, size=out)
+    wanted = reference.contrastive_views(batch, params, MEAN, STD, size=out)
+    assert ours.shape == wanted.shape
+    worst = ((ours - wanted) * torch.tensor(STD)[:, None, None]).abs().flatten(1).max(1).values
+    assert float(worst.max()) <= BOUND, f"view {int(worst.argmax())}: {params[worst.argmax()]}"
+
+
+def test_every_order_of_the_colours() -> None:
+    batch = images(1, 32, 32)
+    for number, order in enumerate(itertools.permutations(range(4))):
+        del order
+        params = row(jitter=1, order=number, brightness=1.3, contrast=0.6, saturation=1.4, hue=-0.1)
+        ours = contrastive_views(batch, params, 0.0, 1.0)
+        wanted = reference.contrastive_views(batch, params, 0.0, 1.0)
+        assert float((ours - wanted).abs().max()) <= BOUND
+
+
+def test_grey_pixels_and_pure_colours_keep_a_hue_that_is_defined() -> None:
+    batch = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    batch[0, :8] = torch.randint(0, 256, (8, 32, 1), dtype=torch.uint8)
+    colours = torch.tensor(list(itertools.product((0, 255), repeat=3)), dtype=torch.uint8)
+    batch[0, 8:16] = colours.repeat(4, 1)
+    params = row(jitter=1, order=23, hue=0.5)
+    ours = contrastive_views(batch, params, 0.0, 1.0)
+    assert float((ours - reference.contrastive_views(batch, params, 0.0, 1.0)).abs().max()) <= BOUND
+
+
+def test_nothing_drawn_is_the_normalised_image() -> None:
+    batch = images(3, 32, 32)
+    ours = contrastive_views(batch, row().repeat(3, 1), MEAN, STD)
+    plain = (batch.permute(0, 3, 1, 2).float() / 255 - torch.tensor(MEAN)[:, None, None]) / (
+        torch.tensor(STD)[:, None, None]
+    )
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-6)
+    flipped = contrastive_views(batch, row(flip=1).repeat(3, 1), MEAN, STD)
+    assert torch.equal(flipped, ours.flip(3))
+    crop = contrastive_views(
+        batch, row(top=5, left=7, height=9, width=4).repeat(3, 1), MEAN, STD, size=(9, 4)
+    )
+    torch.testing.assert_close(crop, ours[:, :, 5:14, 7:11], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_layouts_formats_and_dtypes_agree(layout: str, dtype: torch.dtype) -> None:
+    batch = images(7, 20, 24)
+    params = sample_contrastive(torch.arange(7), 0, 0, 3, (20, 24))
+    plain = contrastive_views(batch, params, MEAN, STD)
+    given = batch if layout == "nhwc" else batch.permute(0, 3, 1, 2).contiguous()
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        made = contrastive_views(
+            given, params, MEAN, STD, layout=layout, dtype=dtype, memory_format=memory_format
+        )
+        assert made.is_contiguous(memory_format=memory_format)
+        assert torch.equal(made, plain.to(dtype))
+    wide = torch.zeros(7, 40, 30, 3, dtype=torch.uint8)
+    wide[:, ::2, :24] = batch
+    assert torch.equal(contrastive_views(wide[:, ::2, :24], params, MEAN, STD), plain)
+
+
+def test_one_channel_has_no_colours() -> None:
+    batch = images(20, 28, 28, 1)
+    params = sample_contrastive(torch.arange(20), 0, 0, 2, (28, 28))
+    ours = contrastive_views(batch, params, 0.3, 0.3)
+    assert ours.shape == (40, 1, 28, 28)
+    wanted = reference.contrastive_views(batch, params, 0.3, 0.3)
+    assert float((ours - wanted).abs().max()) * 0.3 <= BOUND
+
+
+def test_same_bits_in_20_runs_and_for_every_thread_count_and_batch() -> None:
+    batch = images(60, 32, 32)
+    params = sample_contrastive(torch.arange(60), 0, 0, 2, (32, 32))
+    before, made = torch.get_num_threads(), []
+    try:
+        for run in range(20):
+            torch.set_num_threads(1 + run % 4)
+            made.append(contrastive_views(batch, params, MEAN, STD))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(m, made[0]) for m in made)
+    some = params.view(2, 60, 16)[:, 10:13].reshape(6, 16)
+    alone = contrastive_views(batch[10:13], some, MEAN, STD)
+    assert torch.equal(alone.view(2, 3, 3, 32, 32), made[0].view(2, 60, 3, 32, 32)[:, 10:13])
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_every_instruction_set_gives_the_same_bits(
+    isa: str, run_with_isa: Callable[[str, str], str]
+) -> None:
+    code = """
+import hashlib, torch
+from fctfast.ops import contrastive_views, library_status, sample_contrastive
+made = torch.Generator().manual_seed(0)
+digest = hashlib.sha256()
+for size, out in (((32, 32), None), ((50, 37), (40, 44))):
+    images = torch.randint(0, 256, (20, *size, 3), dtype=torch.uint8, generator=made)
+    params = sample_contrastive(torch.arange(20), 0, 0, 2, size)
+    for dtype in (torch.float32, torch.bfloat16):
+        views = contrastive_views(images, params, .5, .25, size=out, dtype=dtype)
+        digest.update(views.reshape(-1).view(torch.uint8).numpy().tobytes())
+print(library_status().instruction_set, digest.hexdigest())
+"""
+    name, digest = run_with_isa(code, isa).split()
+    assert name == isa
+    assert digest == run_with_isa(code, "baseline").split()[1]
+
+
+def test_no_samples_and_no_views() -> None:
+    nothing = sample_contrastive(torch.arange(0), 0, 0, 2, (8, 8))
+    assert contrastive_views(images(0, 8, 8), nothing, MEAN, STD).shape == (0, 3, 8, 8)
+    assert contrastive_views(images(4, 8, 8), nothing, MEAN, STD).shape == (0, 3, 8, 8)
+
+
+def test_opcheck_and_compile() -> None:
+    batch = images(3, 8, 8)
+    params = sample_contrastive(torch.arange(3), 0, 0, 2, (8, 8))
+    how = (MEAN, STD, 6, 5, True, torch.float16, True)
+    torch.library.opcheck(torch.ops.fctfast.contrastive_views, (batch, params, *how))
+    numbers = (torch.arange(3), 0, 0, 2, 8, 8, [0.2, 1.0], [0.4, 0.4, 0.4, 0.1], 0.8, 0.2)
+    torch.library.opcheck(torch.ops.fctfast.sample_contrastive, numbers)
+    compiled = torch.compile(lambda b: contrastive_views(b, params, MEAN, STD) * 2, fullgraph=True)
+    assert torch.equal(compiled(batch), contrastive_views(batch, params, MEAN, STD) * 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ({"images": torch.zeros(2, 8, 8, 3)}, TypeError, "expected images uint8"),
+        ({"images": torch.zeros(8, 8, 3, dtype=torch.uint8)}, ValueError, r"\[B, H, W, C\]"),
+        ({"images": images(2, 8, 8, 2)}, ValueError, "1 or 3 channels"),
+        ({"params": torch.zeros(4, 16, dtype=torch.float64)}, TypeError, "params float32"),
+        ({"params": torch.zeros(3, 16)}, ValueError, r"params \[V\*2, 16\]"),
+        ({"params": torch.zeros(4, 12)}, ValueError, r"params \[V\*2, 16\]"),
+        ({"params": torch.zeros(4, 16)}, RuntimeError, "expected a crop inside 8 x 8"),
+        ({"params": row(top=1).repeat(4, 1)}, RuntimeError, "top 1, left 0, height 32"),
+        ({"dtype": torch.float64}, TypeError, "dtype float32, bfloat16 or float16"),
+        ({"std": 0.0}, ValueError, "std without zeros"),
+        ({"mean": [0.5, 0.5]}, ValueError, "mean of 3 values"),
+        ({"size": (0, 4)}, ValueError, "at least one pixel"),
+        ({"layout": "hwc"}, ValueError, "layout='nhwc' or 'nchw'"),
+    ],
+)
+def test_errors_teach(change: dict[str, Any], kind: type[Exception], words: str) -> None:
+    good: dict[str, Any] = {
+        "images": images(2, 8, 8),
+        "params": sample_contrastive(torch.arange(2), 0, 0, 2, (8, 8)),
+        "mean": 0.5,
+        "std": 0.25,
+    }
+    with pytest.raises(kind, match=words):
+        contrastive_views(**{**good, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ({"ids": torch.zeros(3)}, TypeError, "ids int64"),
+        ({"ids": torch.zeros(3, 1, dtype=torch.int64)}, ValueError, r"int64 \[B\]"),
+        ({"epoch": -1}, ValueError, "at least 0, got -1"),
+        ({"size": (0, 8)}, ValueError, "at least one pixel"),
+        ({"scale": (0.5, 0.2)}, ValueError, r"0 < scale\[0\]"),
+        ({"jitter": (0.4, 0.4, 0.4, 0.6)}, ValueError, "that of hue at most .5"),
+        ({"grey_share": 1.5}, ValueError, "grey_share in"),
+    ],
+)
+def test_errors_of_parameters(change: dict[str, Any], kind: type[Exception], words: str) -> None:
+    good: dict[str, Any] = {
+        "ids": torch.arange(3), "seed": 0, "epoch": 0, "views": 2, "size": (8, 8),
+    }  # fmt: skip
+    with pytest.raises(kind, match=words):
+        sample_contrastive(**{**good, **change})
