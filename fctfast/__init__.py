@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from fctfast.data import ImageSet as ImageSet
     from fctfast.data import open_dataset as open_dataset
     from fctfast.defend import DBR as DBR
+    from fctfast.defend import DST as DST
     from fctfast.defend import Repaired as Repaired
+    from fctfast.defend import Secured as Secured
     from fctfast.detect import Detection as Detection
     from fctfast.detect import Scores as Scores
     from fctfast.detect import Split as Split
@@ -31,10 +33,12 @@ __version__ = "0.1.0"
 
 _ROOM_OF = {
     "DBR": "defend",
+    "DST": "defend",
     "Detection": "detect",
     "ImageSet": "data",
     "Repaired": "defend",
     "Scores": "detect",
+    "Secured": "defend",
     "Split": "detect",
     "as_feature_model": "models",
     "create_model": "models",

@@ -73,7 +73,7 @@ def check_same_data(detection: Detection, images: ImageSet) -> None:
     Raises:
         ValueError: pixels, labels or ids differ.
     """
-    other = f"dbr: the detection is of other data than {images.name!r}"
+    other = f"the detection is of other data than {images.name!r}"
     scores = detection.scores
     both = torch.isin(scores.ids, images.ids)
     given = images.labels[images.positions(scores.ids[both])]
@@ -108,7 +108,7 @@ def parts(images: ImageSet, split: Split) -> tuple[ImageSet, ImageSet]:
         missing = ids[~torch.isin(ids, images.ids)]
         if missing.numel():
             raise ValueError(
-                f"dbr: the detection is of other data: {missing.numel()} ids of its {name} are not "
+                f"the detection is of other data: {missing.numel()} ids of its {name} are not "
                 f"in {images.name!r}, e.g. {missing[:3].tolist()}"
             )
         chosen.append(images.subset(ids.sort().values))

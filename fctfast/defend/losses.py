@@ -1,9 +1,13 @@
-"""The two losses of backdoor removal."""
+"""The losses of the defences, by the paper's equations."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 from torch.nn import functional as F
+
+from fctfast.ops import supcon_loss
 
 
 def l_unlearn(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
@@ -36,3 +40,46 @@ def l_relearn(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     Source: paper Eq. 5.
     """
     return F.cross_entropy(logits, labels)
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """Contrastive loss of a batch of views; the groups decide which one: CTL, S-CTL or SS-CTL.
+
+    Args:
+        temperature: t.
+        base_temperature: scales the loss by t / base_temperature.
+
+    Source: paper Eq. 2, 9 and 10.
+    """
+
+    temperature: float = 0.1
+    base_temperature: float = 0.07
+
+    def __call__(self, features: Tensor, logits: Tensor, groups: Tensor) -> Tensor:
+        """Loss of projections [V*B, D], given as logits, and groups int64 [V*B]."""
+        return supcon_loss(logits, groups, self.temperature, self.base_temperature)
+
+
+@dataclass(frozen=True)
+class MixedCrossEntropy:
+    """Cross-entropy of D_c minus lambda_p times that of D_p.
+
+    Args:
+        num_classes: C; a target below it is the label of a sample of D_c, C + label one of D_p.
+        lambda_p: weight of the second term.
+
+    Source: paper Eq. 3.
+    """
+
+    num_classes: int
+    lambda_p: float = 0.001
+
+    def __call__(self, features: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of logits [B, C] and targets int64 [B]; a term without samples is 0."""
+        poisoned = targets >= self.num_classes
+        each = F.cross_entropy(logits, targets % self.num_classes, reduction="none")
+        # Not a mean over a selection: of an empty one it is NaN.
+        clean = (each * ~poisoned).sum() / (~poisoned).sum().clamp_min(1)
+        flagged = (each * poisoned).sum() / poisoned.sum().clamp_min(1)
+        return clean - self.lambda_p * flagged

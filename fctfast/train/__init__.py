@@ -26,6 +26,7 @@ from fctfast.train.settings import (
     FitSettings,
     ScheduleSettings,
     SGDSettings,
+    ViewSettings,
 )
 from fctfast.train.stage import Loss, Stage, cross_entropy
 
@@ -46,6 +47,7 @@ __all__ = [
     "ScheduleSettings",
     "SplitSettings",
     "Stage",
+    "ViewSettings",
     "augment",
     "cross_entropy",
     "fit",

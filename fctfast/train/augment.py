@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctfast.ops import fct_views
+from fctfast.ops import contrastive_views, fct_views, sample_contrastive
 from fctfast.seeding import derive_seed
 from fctfast.train.keyed import uniform
-from fctfast.train.settings import AugmentSettings
+from fctfast.train.settings import AugmentSettings, ViewSettings
 
 
 def augment(
     images: Tensor,
     ids: Tensor,
-    settings: AugmentSettings,
+    settings: AugmentSettings | ViewSettings,
     *,
     mean: Sequence[float],
     std: Sequence[float],
@@ -28,7 +28,7 @@ def augment(
     epoch: int,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """Crop, flip and rotate images at random and normalise them.
+    """Crop, flip and rotate images at random, or make views of them, and normalise.
 
     What happens to a sample depends on (seed, purpose, epoch, id) only: neither the order of the
     batch nor its size matters.
@@ -45,10 +45,24 @@ def augment(
         memory_format: layout of the result, default contiguous.
 
     Returns:
-        float32 ``[B, C, H, W]`` on the device of ``images``.
+        float32 ``[B, C, H, W]`` on the device of ``images``; with :class:`ViewSettings`
+        ``[views * B, C, H, W]``, view by view.
 
     Source: paper appendix C.5.
     """
+    if isinstance(settings, ViewSettings):
+        params = sample_contrastive(
+            ids,
+            derive_seed(seed, f"views/{purpose}"),
+            epoch,
+            settings.views,
+            (images.shape[1], images.shape[2]),
+            scale=settings.scale,
+            jitter=settings.jitter,
+            jitter_share=settings.jitter_share,
+            grey_share=settings.grey_share,
+        )
+        return contrastive_views(images, params, mean, std, memory_format=memory_format)
     draws = uniform(derive_seed(seed, f"augment/{purpose}", epoch), ids, 4)
     if settings.crop:
         images = _crop(images, draws[:2], settings.crop)

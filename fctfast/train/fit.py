@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from fctfast.io import sha256_tensor
 from fctfast.train.checkpoint import TrainState, load_state, save_state, weights_fingerprint
 from fctfast.train.loop import TrainingLoop
 from fctfast.train.precision import (
@@ -21,7 +22,7 @@ from fctfast.train.precision import (
 )
 from fctfast.train.progress import Progress, Quiet
 from fctfast.train.settings import FitSettings
-from fctfast.train.stage import Stage, unfold
+from fctfast.train.stage import Loss, Stage, unfold
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +157,13 @@ def fit(
     return Fitted(tuple(state.history), state.stopped, resumed_at)
 
 
+def _name(loss: Loss) -> str:
+    # A loss with numbers of its own is a frozen dataclass, whose text names them.
+    if is_dataclass(loss):
+        return repr(loss)
+    return getattr(loss, "__name__", type(loss).__name__)
+
+
 def _identity(stages: Sequence[Stage], loop: TrainingLoop) -> dict[str, Any]:
     prints: dict[int, str] = {}
     described = []
@@ -163,15 +171,16 @@ def _identity(stages: Sequence[Stage], loop: TrainingLoop) -> dict[str, Any]:
         key = id(stage.data)
         if key not in prints:
             prints[key] = stage.data.fingerprint()
-        described.append(
-            {
-                "name": stage.name,
-                "data": prints[key],
-                "loss": getattr(stage.loss, "__name__", type(stage.loss).__name__),
-                "budget": asdict(stage.budget),
-                "augment": asdict(stage.augment),
-            }
-        )
+        one = {
+            "name": stage.name,
+            "data": prints[key],
+            "loss": _name(stage.loss),
+            "budget": asdict(stage.budget),
+            "augment": asdict(stage.augment),
+        }
+        if stage.targets is not None:
+            one["targets"] = sha256_tensor(stage.targets)
+        described.append(one)
     identity = {
         "settings": asdict(loop.settings),
         "seed": loop.seed,

@@ -61,7 +61,7 @@ class TrainingLoop:
         self.model.train()
         seen = 0
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        right: Tensor | None = torch.zeros((), dtype=torch.int64, device=self.device)
         batches = shuffled_batches(pass_, self.settings.batch_size, self.seed)
         for number, positions in enumerate(batches):
             lr = learning_rate(
@@ -74,12 +74,13 @@ class TrainingLoop:
             loss, hits = self._step(pass_, positions, lr)
             seen += len(positions)
             loss_sum += loss.double() * len(positions)
-            right += hits
+            right = None if hits is None or right is None else right + hits
             last = number + 1 == pass_.batches
             if self.device.type == "cpu" or last or number % CUDA_CHECK_EVERY == 0:
                 if not math.isfinite(float(loss_sum)):
                     self._fail(f"the loss became {float(loss_sum)}", pass_, number, lr)
-                task.advance(1, loss=float(loss_sum) / seen, accuracy=int(right) / seen)
+                shown = {} if right is None else {"accuracy": int(right) / seen}
+                task.advance(1, loss=float(loss_sum) / seen, **shown)
             else:
                 task.advance(1)
         self._check_weights(pass_, lr)
@@ -90,12 +91,15 @@ class TrainingLoop:
             "step": pass_.first_step + pass_.batches,
             "lr": lr,
             "loss": float(loss_sum) / seen,
-            "accuracy": int(right) / seen,
+            "accuracy": None if right is None else int(right) / seen,
             "seconds": time.monotonic() - began,
         }
 
-    def _step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-        """Take one optimiser step; return the batch's loss and number of right answers."""
+    def _step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor | None]:
+        """Take one optimiser step; return the batch's loss and number of right answers.
+
+        Without an answer a sample (several views, compared with each other) nothing is right.
+        """
         stage = pass_.stage
         images = augment(
             stage.data.images[positions].to(self.device),
@@ -109,13 +113,16 @@ class TrainingLoop:
             memory_format=self.layout,
         )
         labels = stage.data.labels[positions].to(self.device)
+        targets = labels
+        if stage.targets is not None:
+            targets = stage.targets[positions].to(self.device)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.zero_grad(set_to_none=True)
         with forward_context(self.settings.precision, self.device):
             features = self.model.features(images)  # type: ignore[operator]
             logits = self.model.classify(features)  # type: ignore[operator]
-        if stage.data.num_classes > logits.shape[1]:
+        if stage.views == 1 and stage.data.num_classes > logits.shape[1]:
             raise ValueError(
                 f"stage {stage.name}: the images have {stage.data.num_classes} classes, but the "
                 f"network gives {logits.shape[1]} logits; build it with num_classes="
@@ -123,11 +130,13 @@ class TrainingLoop:
             )
         # Losses are computed in float32 whatever the network ran in.
         features, logits = features.float(), logits.float()
-        loss: Tensor = stage.loss(features, logits, labels)
+        loss: Tensor = stage.loss(features, logits, targets.repeat(stage.views))
         torch.autograd.backward(loss)
         if self.settings.sgd.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.sgd.clip_norm)
         self.optimiser.step()
+        if stage.views > 1:
+            return loss.detach(), None
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
     def _check_weights(self, pass_: Pass, lr: float) -> None:

@@ -1,7 +1,8 @@
 """Recipes: the settings of a whole run, written down in YAML.
 
 A recipe is a file in ``fctfast/recipes/`` (or the user's own) with the sections ``data``,
-``model``, ``probe`` (SD), ``split``, ``base`` and ``br``. Each section is a frozen settings class
+``model``, ``probe`` (SD), ``split``, ``base`` and ``br`` (D-BR), ``extractor`` and ``classifier``
+(D-ST). Each section is a frozen settings class
 written down; a key that the class does not have is an error.
 """
 
@@ -20,7 +21,7 @@ from fctfast.train.strict import build, check_keys
 
 T = TypeVar("T")
 
-SECTIONS = ("description", "data", "model", "probe", "split", "base", "br")
+SECTIONS = ("description", "data", "model", "probe", "split", "base", "br", "extractor", "classifier")
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Recipe:
         """Build the section ``name`` as ``kind``.
 
         Args:
-            name: ``probe``, ``base`` or ``br``.
+            name: ``probe``, ``base``, ``br``, ``extractor`` or ``classifier``.
             kind: the settings class of that section.
             **fixed: fields that other sections decide, for example the width; the section must
                 not hold them.

@@ -106,6 +106,41 @@ class AugmentSettings:
 
 
 @dataclass(frozen=True)
+class ViewSettings:
+    """Augmentation of contrastive learning: several views of each image, or one.
+
+    Args:
+        views: of each image.
+        scale: smallest and largest share of the area that a crop takes, before it is resized to
+            the image's size.
+        jitter: reach of brightness, contrast, saturation and hue.
+        jitter_share: share of views whose colours are jittered.
+        grey_share: share of views without colours.
+
+    Source: paper appendix C.5 (as SimCLR); :func:`fctfast.ops.sample_contrastive`.
+    """
+
+    views: int = 2
+    scale: tuple[float, float] = (0.2, 1.0)
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    jitter_share: float = 0.8
+    grey_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views: expected at least 1, got {self.views}")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale: expected two shares in (0, 1], rising, got {self.scale}")
+        if not all(0 <= reach <= 1 for reach in self.jitter) or self.jitter[3] > 0.5:
+            raise ValueError(
+                f"jitter: expected four reaches in [0, 1], hue's at most .5, got {self.jitter}"
+            )
+        for name in ("jitter_share", "grey_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected a share in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
 class Budget:
     """How long to train, in passes over the data and in optimiser steps.
 

@@ -11,10 +11,13 @@ from torch.nn import functional as F
 
 from fctfast.data.image_set import ImageSet
 from fctfast.seeding import permutation
-from fctfast.train.settings import AugmentSettings, Budget
+from fctfast.train.settings import AugmentSettings, Budget, ViewSettings
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(features [B, D] float32, logits [B, K] float32, labels [B] int64) -> scalar to minimise."""
+"""(features [B, D] float32, logits [B, K] float32, labels [B] int64) -> scalar to minimise.
+
+With several views of each image B counts views, view by view, and labels repeat.
+"""
 
 
 def cross_entropy(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
@@ -45,18 +48,35 @@ class Stage:
         data: the images. Labels are used as they stand.
         loss: see :data:`Loss`; it may ignore features, logits or labels.
         budget: passes and steps.
-        augment: random augmentation, default none.
+        augment: random augmentation, default none; :class:`ViewSettings` for the views of
+            contrastive learning.
+        targets: int64 ``[N]``, what the loss gets in the place of the labels: groups, or labels
+            that say more than a class. Default: the labels.
+
+    Raises:
+        ValueError: no image, or another number of targets.
     """
 
     name: str
     data: ImageSet
     loss: Loss = cross_entropy
     budget: Budget = field(default_factory=Budget)
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    augment: AugmentSettings | ViewSettings = field(default_factory=AugmentSettings)
+    targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not len(self.data):
             raise ValueError(f"stage {self.name}: expected at least one image, got none")
+        if self.targets is not None and self.targets.shape != (len(self.data),):
+            raise ValueError(
+                f"stage {self.name}: expected targets [{len(self.data)}], one an image, got "
+                f"{list(self.targets.shape)}"
+            )
+
+    @property
+    def views(self) -> int:
+        """Views of each image in a batch."""
+        return self.augment.views if isinstance(self.augment, ViewSettings) else 1
 
 
 @dataclass(frozen=True, eq=False)

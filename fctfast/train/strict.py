@@ -73,7 +73,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise ValueError(f"{where}: expected a list, got {value!r}")
-        inner = typing.get_args(hint)[0]
+        inner, *others = typing.get_args(hint)
+        if Ellipsis not in others and len(value) != 1 + len(others):
+            raise ValueError(f"{where}: expected {1 + len(others)} values, got {value!r}")
         return tuple(_convert(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
     return _scalar(hint, value, where)
 

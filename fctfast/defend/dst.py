@@ -1,0 +1,245 @@
+"""D-ST: find the poison, and train a secure model from scratch on what is left to trust."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fctfast import io
+from fctfast.data import ImageSet
+from fctfast.defend.classifier import ClassifierSettings, train_classifier
+from fctfast.defend.extractor import ExtractorSettings, train_extractor
+from fctfast.defend.given import check_same_data
+from fctfast.detect import Detection, DetectSettings, detect
+from fctfast.detect.audit import MODES
+from fctfast.detect.probe import describe
+from fctfast.detect.scores import PathLike
+from fctfast.detect.scoring import as_image_set, normalisation
+from fctfast.models import ModelInfo, save_model
+from fctfast.train import Progress
+from fctfast.train.recipes import Recipe, load_recipe
+
+FORMAT = "fctfast-secure-1"
+SECURE_FILE, RESULT_FILE = "secure.safetensors", "secure.json"
+DETECT_FOLDER = "detect"
+
+
+@dataclass(frozen=True)
+class DSTConfig:
+    """D-ST written down.
+
+    Args:
+        detect: the SD module.
+        extractor: stage 1, contrastive learning.
+        classifier: stage 2, on frozen features.
+        mode: of detection, "robust" or "published".
+        limit: take this many images of a path that is opened here; default all.
+        image_size: pixels a side of such images; default as they are.
+
+    Raises:
+        ValueError: an unknown mode.
+
+    Source: paper Algorithm 3.
+    """
+
+    detect: DetectSettings = field(default_factory=DetectSettings)
+    extractor: ExtractorSettings = field(default_factory=ExtractorSettings)
+    classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
+    mode: str = "robust"
+    limit: int | None = None
+    image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe | PathLike) -> DSTConfig:
+        """Take a recipe: its sections `data`, `extractor` and `classifier`, and detection's.
+
+        Args:
+            recipe: a recipe, its name or its file.
+
+        Raises:
+            ValueError: an unknown name or key.
+        """
+        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
+        return cls(
+            detect=DetectSettings.from_recipe(recipe),
+            extractor=recipe.section("extractor", ExtractorSettings, network=recipe.model),
+            classifier=recipe.section("classifier", ClassifierSettings),
+            limit=recipe.data.limit,
+            image_size=recipe.data.image_size,
+        )
+
+    @property
+    def needs_detection(self) -> bool:
+        """False for the paper's Baseline1 and Baseline2, which trust all labels or none."""
+        return self.extractor.learning == "ss-ctl" or self.classifier.loss == "mce"
+
+
+@dataclass(frozen=True, eq=False)
+class Secured:
+    """What D-ST leaves behind.
+
+    Args:
+        model: the network in eval mode, last epoch.
+        info: its description, with the normalisation it needs.
+        detection: the audit that chose D_p and D_c; None where neither stage needs it.
+        history: records of each pass: "extractor" and "classifier".
+        paths: files written, by role; empty without `out`.
+    """
+
+    model: nn.Module
+    info: ModelInfo
+    detection: Detection | None
+    history: dict[str, list[dict[str, Any]]]
+    paths: dict[str, Path] = field(default_factory=dict)
+
+
+class DST:
+    """Distinguishment and secure training.
+
+    Args:
+        config: default :class:`DSTConfig`, the published settings with robust detection.
+
+    Source: paper section 3.3 and Algorithm 3.
+
+    Example:
+        >>> secured = DST().run("suspicious_folder", out="runs/secure")
+        >>> secured.model(images)
+    """
+
+    def __init__(self, config: DSTConfig | None = None) -> None:
+        self.config = config or DSTConfig()
+
+    def run(
+        self,
+        data: Any,
+        *,
+        detection: Detection | PathLike | None = None,
+        out: PathLike | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        device: str | torch.device = "auto",
+    ) -> Secured:
+        """Train a model on a suspicious set without letting a backdoor in.
+
+        Neither truth nor test data is used. With `out`, every stage continues where a killed run
+        stopped and ends with the same weights.
+
+        Args:
+            data: an ImageSet, what :func:`~fctfast.data.open_dataset` takes, or a map-style
+                dataset: images and labels as given. What is opened here has the config's size and
+                limit.
+            detection: an earlier audit of the same data, or its folder; default: audited here.
+            out: folder for weights, result and what a killed run resumes from; default: nothing
+                is written.
+            seed: key of all randomness, default 0.
+            progress: where to report; default nowhere.
+            device: "auto" or a torch device.
+
+        Returns:
+            The model and how it came about.
+
+        Raises:
+            FileNotFoundError: no such data or detection.
+            ValueError: a detection of other data, an empty D_c, a folder of a run with other
+                settings, and all that `detect` raises.
+
+        Source: paper Algorithm 3.
+        """
+        config = self.config
+        images = as_image_set(
+            data, seed=seed, progress=progress, limit=config.limit, image_size=config.image_size
+        )
+        folder = None if out is None else Path(out)
+        mean, std = normalisation(images, None, config.detect.mean, config.detect.std)
+        clean = poisoned = None
+        if config.needs_detection:
+            detection = _audited(images, config, detection, folder, seed, progress, device)
+            clean, poisoned = _members(images, detection)
+        else:
+            detection = None
+        how: dict[str, Any] = {
+            "mean": mean, "std": std, "seed": seed, "progress": progress, "device": device
+        }  # fmt: skip
+        network, first = train_extractor(
+            images, config.extractor, clean, checkpoint=_state(folder, "extractor"), **how
+        )
+        known = images
+        if clean is not None and poisoned is not None and config.classifier.loss == "mce":
+            kept = clean | poisoned
+            known, poisoned = images.select(kept), poisoned[kept]
+        second = train_classifier(
+            network, known, config.classifier, poisoned,
+            checkpoint=_state(folder, "classifier"), **how,
+        )  # fmt: skip
+        secured = Secured(
+            network,
+            describe(config.extractor.network, images, mean, std),
+            detection,
+            {"extractor": list(first.history), "classifier": list(second.history)},
+        )
+        return secured if folder is None else _write(secured, folder, config, seed)
+
+
+def _audited(
+    images: ImageSet,
+    config: DSTConfig,
+    detection: Detection | PathLike | None,
+    folder: Path | None,
+    seed: int,
+    progress: Progress | None,
+    device: str | torch.device,
+) -> Detection:
+    """The given detection, or one of our own."""
+    if detection is None:
+        return detect(
+            images,
+            mode=config.mode,
+            settings=config.detect,
+            seed=seed,
+            device=device,
+            progress=progress,
+            out=None if folder is None else folder / DETECT_FOLDER,
+        )
+    if not isinstance(detection, Detection):
+        detection = Detection.load(detection)
+    check_same_data(detection, images)
+    return detection
+
+
+def _members(images: ImageSet, detection: Detection) -> tuple[Tensor, Tensor]:
+    """Who is in D_c and who in D_p, bool [N] each."""
+    clean = torch.isin(images.ids, detection.split.clean)
+    if not bool(clean.any()):
+        raise ValueError(
+            "dst: D_c is empty, and the classifier learns from nothing else; choose an alpha_c "
+            "above 0 (alpha_c 'auto' keeps nobody where nobody looks clean enough)"
+        )
+    return clean, torch.isin(images.ids, detection.split.poisoned)
+
+
+def _state(folder: Path | None, stage: str) -> Path | None:
+    return None if folder is None else folder / f"{stage}-state.safetensors"
+
+
+def _write(secured: Secured, folder: Path, config: DSTConfig, seed: int) -> Secured:
+    paths = {"secure": folder / SECURE_FILE, "result": folder / RESULT_FILE}
+    save_model(paths["secure"], secured.model, secured.info)
+    # Last: a folder with this file is complete.
+    io.write_json(
+        paths["result"],
+        {
+            "format": FORMAT,
+            "seed": seed,
+            "settings": asdict(config),
+            "history": secured.history,
+        },
+    )
+    return replace(secured, paths=paths)
