@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 import fctfast
-from fctfast.cli import dbr, demo, detect, doctor, evaluate, poison, report, score
+from fctfast.cli import dbr, demo, detect, doctor, dst, evaluate, poison, report, score
 
 app = typer.Typer(
     name="fctfast",
-    help="Find poisoned training images by FCT and repair backdoored models.",
+    help="Find poisoned training images by FCT, repair backdoored models, train secure ones.",
     epilog="Exit codes: 0 done, 1 suspicious (only with --fail-on-suspicious), 2 failed, "
     "130 interrupted: run the same command again to go on.",
     no_args_is_help=True,
@@ -38,5 +38,5 @@ def _options(
 
 
 # In the order in which a newcomer meets them.
-for _module in (demo, poison, detect, score, dbr, evaluate, report, doctor):
+for _module in (demo, poison, detect, score, dbr, dst, evaluate, report, doctor):
     app.command(_module.__name__.rpartition(".")[2])(_module.run)

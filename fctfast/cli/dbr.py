@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,16 +19,19 @@ if TYPE_CHECKING:
     from fctfast.models import ModelInfo
 
 
+EarlierDetection = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Run folder of an earlier detect on the same data."),
+]
+
+
 @guarded
 def run(
     *,
     data_dir: common.DataDir,
     out: common.Out = None,
     checkpoint: model_options.Checkpoint = None,
-    detection: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Run folder of an earlier detect on the same data."),
-    ] = None,
+    detection: EarlierDetection = None,
     recipe: runs.Recipe = None,
     mode: runs.Mode = "robust",
     alpha_c: runs.AlphaC = None,
@@ -75,14 +77,8 @@ def run(
     from fctfast.train import make_progress
 
     if detection is not None:
-        _refuse_what_detection_decides(
-            {
-                "--mode": mode if mode == "published" else None,
-                "--alpha-c": alpha_c,
-                "--alpha-p": alpha_p,
-                "--draws": draws,
-                "--transform": transform,
-            }
+        refuse_what_detection_decides(
+            mode=mode, alpha_c=alpha_c, alpha_p=alpha_p, draws=draws, transform=transform
         )
     weights_alone = checkpoint is not None and model is not None
     statistics = model_options.statistics(mean, std)
@@ -122,9 +118,9 @@ def run(
     out = out or runs.default_out("dbr", data_dir)
     facts = {
         "recipe": chosen.name,
-        "checkpoint": _content(checkpoint),
+        "checkpoint": content(checkpoint),
         "network": asdict(given[1]) if given is not None and weights_alone else None,
-        "detection": _content(earlier / "scores.parquet" if earlier else None),
+        "detection": content(earlier / "scores.parquet" if earlier else None),
     }
     with runs.opened(out, "dbr", config, facts, seed=seed, data=data) as folder:
         repaired = DBR(config).run(
@@ -146,8 +142,12 @@ def run(
         raise typer.Exit(common.SUSPICIOUS)
 
 
-def _refuse_what_detection_decides(options: Mapping[str, object]) -> None:
-    asked = [f"{name} {value}" for name, value in options.items() if value is not None]
+def refuse_what_detection_decides(*, mode: str, **options: object) -> None:
+    """Raise ValueError where an option would change a detection that is finished."""
+    given = {"mode": mode if mode == "published" else None, **options}
+    asked = [
+        f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value is not None
+    ]
     if asked:
         raise ValueError(
             f"--detection: that detection is finished, and {', '.join(asked)} would change "
@@ -182,8 +182,8 @@ def _with_network(
     return module, info
 
 
-def _content(file: Path | None) -> str:
-    """A file by content: a run must not go on with other weights under the same name."""
+def content(file: Path | None) -> str:
+    """Name a file by content: a run must not go on with another one under the same name."""
     from fctfast import io
 
     return "" if file is None else io.sha256_file(file)

@@ -25,7 +25,7 @@ Poisoned = Annotated[
 ]
 Detection = Annotated[
     Path | None,
-    typer.Option(metavar="RUN", help="Run folder of detect or dbr: how right its split is."),
+    typer.Option(metavar="RUN", help="Run folder of detect, dbr or dst: how right its split is."),
 ]
 
 
@@ -109,7 +109,7 @@ def detection_quality(run_folder: Path, poisoned: Path) -> dict[str, Any]:
     """Compare a saved detection with the truth.
 
     Args:
-        run_folder: of detect or dbr.
+        run_folder: of detect, dbr or dst.
         poisoned: folder with the truth.
 
     Returns:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def run(
     *,
     run_folder: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run folder of detect, dbr or demo.")
+        Path, typer.Argument(metavar="RUN", help="Run folder of detect, dbr, dst or demo.")
     ],
     poisoned: Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""What detect, dbr and demo share: recipes, opening data, and the run folder."""
+"""What detect, dbr, dst and demo share: recipes, opening data, and the run folder."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from fctfast.cli import common
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from fctfast.data import ImageSet
-    from fctfast.defend import DBRConfig
+    from fctfast.defend import DBRConfig, DSTConfig
     from fctfast.detect import DetectSettings
     from fctfast.train import Recipe as LoadedRecipe
     from fctfast.train import RunFolder
@@ -75,14 +77,14 @@ BatchSize = Annotated[
         "--batch-size",
         "-b",
         min=2,
-        help="Images a step of probe and base training; default: the recipe's.",
+        help="Images a step of the probe, and of the model that is trained after it; default: the recipe's.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of detect and dbr that decide what is computed.
+    """The options of detect, dbr and dst that decide what is computed.
 
     Args:
         data_dir: where the images are.
@@ -139,48 +141,106 @@ class Asked:
         )
         return replace(recipe, model=network)
 
-    def config(self, recipe: LoadedRecipe, channels: int) -> DBRConfig:
-        """Build the settings: the recipe's, with the options on top.
+    def detection(self, recipe: LoadedRecipe, channels: int) -> DetectSettings:
+        """Build the settings of the audit, as it will run: the recipe's, with the options on top.
 
         Args:
             recipe: from :meth:`load_recipe`.
             channels: of the images; a recipe's statistics for another number are not used.
 
-        Returns:
-            Settings of D-BR, whose part ``detect`` is that of the audit, as it will run.
-
         Raises:
             ValueError: a value out of range, or one that "published" fixes.
         """
-        from fctfast.defend import DBRConfig
-        from fctfast.train.recipes import with_precision
+        from fctfast.detect import DetectSettings
 
-        config = replace(DBRConfig.from_recipe(recipe), mode=self.mode)
+        detect = DetectSettings.from_recipe(recipe)
         detect = replace(
-            config.detect,
-            alpha_c=_share("--alpha-c", self.alpha_c, config.detect.alpha_c),
-            alpha_p=_share("--alpha-p", self.alpha_p, config.detect.alpha_p),
+            detect,
+            alpha_c=_share("--alpha-c", self.alpha_c, detect.alpha_c),
+            alpha_p=_share("--alpha-p", self.alpha_p, detect.alpha_p),
         )
         if detect.mean is not None and len(detect.mean) != channels:
             detect = replace(detect, mean=None, std=None)
         if self.mode == "published":
             # Here already, so that run.json holds what runs; doing it twice changes nothing.
             detect = detect.published()
-            config = replace(config, removal=config.removal.published())
             self._refuse_fixed(detect)
         if self.draws is not None:
             detect = replace(detect, score=replace(detect.score, draws=self.draws))
         if self.transform is not None:
             detect = detect.under(self.transform)
-        probe, base, removal = detect.probe, config.base, config.removal
-        if self.batch_size is not None:
-            probe = replace(probe, fit=replace(probe.fit, batch_size=self.batch_size))
-            base = replace(base, fit=replace(base.fit, batch_size=self.batch_size))
         if self.amp:
-            probe, base = with_precision(probe, "bfloat16"), with_precision(base, "bfloat16")
-            removal = with_precision(removal, "bfloat16")
             detect = replace(detect, score=replace(detect.score, precision="bfloat16"))
-        return replace(config, detect=replace(detect, probe=probe), base=base, removal=removal)
+        return replace(detect, probe=self._fitted(detect.probe))
+
+    def config(self, recipe: LoadedRecipe, channels: int) -> DBRConfig:
+        """Build the settings of D-BR.
+
+        Args:
+            recipe: from :meth:`load_recipe`.
+            channels: of the images.
+
+        Raises:
+            ValueError: as :meth:`detection`.
+        """
+        from fctfast.defend import DBRConfig
+        from fctfast.train.recipes import with_precision
+
+        config = replace(DBRConfig.from_recipe(recipe), mode=self.mode)
+        removal = config.removal.published() if self.mode == "published" else config.removal
+        if self.amp:
+            removal = with_precision(removal, "bfloat16")
+        return replace(
+            config,
+            detect=self.detection(recipe, channels),
+            base=self._fitted(config.base),
+            removal=removal,
+        )
+
+    def secure_config(
+        self,
+        recipe: LoadedRecipe,
+        channels: int,
+        *,
+        extractor: str | None,
+        classifier: str | None,
+        lambda_p: float | None,
+    ) -> DSTConfig:
+        """Build the settings of D-ST; `batch_size` is stage 1's, and the probe's.
+
+        Args:
+            recipe: from :meth:`load_recipe`.
+            channels: of the images.
+            extractor: loss of stage 1, default the recipe's.
+            classifier: loss of stage 2, default the recipe's.
+            lambda_p: weight of D_p in stage 2, default the recipe's.
+
+        Raises:
+            ValueError: as :meth:`detection`.
+        """
+        from fctfast.defend import DSTConfig
+
+        config = replace(DSTConfig.from_recipe(recipe), mode=self.mode)
+        first, second = config.extractor, config.classifier
+        return replace(
+            config,
+            detect=self.detection(recipe, channels),
+            extractor=self._fitted(replace(first, learning=extractor or first.learning)),
+            classifier=replace(
+                second,
+                loss=classifier or second.loss,
+                lambda_p=second.lambda_p if lambda_p is None else lambda_p,
+            ),
+        )
+
+    def _fitted(self, settings: T) -> T:
+        """Put batch size and precision into a section that has ``fit``."""
+        from fctfast.train.recipes import with_precision
+
+        if self.batch_size is not None:
+            fit = replace(settings.fit, batch_size=self.batch_size)  # type: ignore[attr-defined]
+            settings = replace(settings, fit=fit)  # type: ignore[type-var]
+        return with_precision(settings, "bfloat16") if self.amp else settings
 
     def _refuse_fixed(self, published: DetectSettings) -> None:
         # The audit takes its published settings after these options, and would drop them unsaid.
@@ -202,7 +262,7 @@ class Asked:
         Raises:
             ValueError: an impossible setting, before minutes of decoding.
         """
-        self.config(recipe, channels=3)
+        self.detection(recipe, channels=3)
         return open_data(
             self.data_dir,
             self.split,
@@ -257,7 +317,7 @@ def default_out(command: str, data_dir: str) -> Path:
 
 
 def earlier_detection(run_folder: Path) -> Path:
-    """The folder of a finished detection, which may lie inside a run folder of dbr.
+    """The folder of a finished detection, which may lie inside a run folder of dbr or dst.
 
     Raises:
         FileNotFoundError: there is none.

@@ -1,10 +1,10 @@
 """Defences: what makes a model safe once D_p and D_c are known.
 
-``DBR`` repairs a backdoored model, ``DST`` trains a secure one from scratch. To add a defence, write one file here: a frozen settings class,
-and a class with ``run(data, *, checkpoint=None, detection=None, out=None, seed=0) -> Repaired``.
-It gets D_p and D_c from ``parts(images, detection.split)`` and trains through ``fctfast.train.fit``
-with losses ``(features, logits, labels) -> scalar``; ``dbr.py`` shows it, ``losses.py`` has the two
-equations.
+``DBR`` repairs a backdoored model, ``DST`` trains a secure one from scratch. To add a defence,
+write one file here: a frozen settings class, and a class with
+``run(data, *, detection=None, out=None, seed=0)`` that returns a model. It gets D_p and D_c from
+``parts(images, detection.split)`` and trains through ``fctfast.train.fit`` with losses
+``(features, logits, labels) -> scalar``; ``dbr.py`` shows it, ``losses.py`` has the equations.
 """
 
 from __future__ import annotations

@@ -61,9 +61,7 @@ class ClassifierSettings:
         if self.lambda_p < 0:
             raise ValueError(f"lambda_p: expected at least 0, got {self.lambda_p}")
         if self.augment.views != 1:
-            raise ValueError(
-                f"augment: expected one view an image, got views {self.augment.views}"
-            )
+            raise ValueError(f"augment: expected one view an image, got views {self.augment.views}")
 
 
 class Frozen(nn.Module):

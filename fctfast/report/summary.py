@@ -18,7 +18,7 @@ def find_detection(folder: str | Path) -> Path | None:
     """Find the detection of a run folder.
 
     Args:
-        folder: of detect (the detection lies in it) or of dbr (in its folder ``detect``).
+        folder: of detect (the detection lies in it), or of dbr or dst (in its folder ``detect``).
 
     Returns:
         The folder of the detection, or None.
@@ -33,7 +33,7 @@ def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
     """Collect the results of a run folder.
 
     Args:
-        folder: written by detect, dbr or demo.
+        folder: written by detect, dbr, dst or demo.
         truth: which samples are poisoned; adds how right the split is. Default None.
 
     Returns:

@@ -21,7 +21,17 @@ from fctfast.train.strict import build, check_keys
 
 T = TypeVar("T")
 
-SECTIONS = ("description", "data", "model", "probe", "split", "base", "br", "extractor", "classifier")
+SECTIONS = (
+    "description",
+    "data",
+    "model",
+    "probe",
+    "split",
+    "base",
+    "br",
+    "extractor",
+    "classifier",
+)
 
 
 @dataclass(frozen=True)

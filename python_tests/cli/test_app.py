@@ -10,7 +10,7 @@ import pytest
 
 import fctfast
 
-COMMANDS = ("demo", "poison", "detect", "score", "dbr", "evaluate", "report", "doctor")
+COMMANDS = ("demo", "poison", "detect", "score", "dbr", "dst", "evaluate", "report", "doctor")
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -49,7 +49,7 @@ def test_the_recorded_settings_of_published_are_those_that_run() -> None:
     assert robust.config(robust.load_recipe(), channels=3).detect.score.draws == 3
 
 
-@pytest.mark.parametrize("command", ["detect", "dbr"])
+@pytest.mark.parametrize("command", ["detect", "dbr", "dst"])
 @pytest.mark.parametrize(
     ("option", "fixed"), [("--draws", "draws at 1"), ("--batch-size", "batch size at 128")]
 )
@@ -80,7 +80,7 @@ def test_batch_size_reaches_probe_and_base_and_leaves_the_budget_of_removal() ->
     assert config.removal == untouched.removal
 
 
-@pytest.mark.parametrize("command", ["detect", "dbr"])
+@pytest.mark.parametrize("command", ["detect", "dbr", "dst"])
 def test_the_help_says_what_batch_size_reaches(invoke: Invoke, command: str) -> None:
     said = " ".join(invoke(command, "--help").stdout.replace("│", " ").split())
-    assert "Images a step of probe and base training" in said
+    assert "Images a step of the probe, and of the model that is trained after it" in said

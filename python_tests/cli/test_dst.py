@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fctfast import io
+from fctfast.models import load_model
+
+Invoke = Callable[..., Any]
+
+
+def test_it_trains_a_secure_model_on_an_earlier_audit(
+    audited: tuple[Path, Path], tiny: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    data, audit = audited
+    out = tmp_path / "secure"
+    command = ["dst", "--data-dir", data, "--recipe", tiny, "--out", out]
+    done = invoke(*command, "--detection", audit, "-q", "--json")
+    assert done.exit_code == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["secure"]["extractor_passes"] == 1
+    assert result["secure"]["classifier_passes"] == 2
+    there = {path.name for path in out.iterdir()}
+    assert there >= {
+        "run.json", "metrics.json", "suspicious.csv", "secure.safetensors", "secure.json",
+    }  # fmt: skip
+    model, info = load_model(out / "secure.safetensors")
+    assert info.num_classes == 10
+    assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    # The same command again has nothing to do, and says it to a person.
+    again = invoke(*command, "--detection", audit, "-q")
+    assert again.exit_code == 0
+    assert "Secure training" in again.stdout
+    assert "secure.safetensors" in again.stdout
+    # Another loss is another run.
+    other = invoke(*command, "--detection", audit, "--lambda-p", "0.5", "-q")
+    assert other.exit_code == 2
+    assert "config.classifier.lambda_p (0.001 there, 0.5 now)" in other.stderr
+    measured = invoke("evaluate", "--poisoned", data, "--checkpoint", out / "secure.safetensors")
+    assert measured.exit_code == 0
+    assert "ASR" in measured.stdout
+
+
+def test_a_baseline_has_no_audit(
+    poisoned: Path, tiny: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    command = ["dst", "--data-dir", poisoned, "--recipe", tiny, "--extractor", "s-ctl"]
+    done = invoke(*command, "--classifier", "ce", "--out", tmp_path / "b2", "-q")
+    assert done.exit_code == 0, done.stderr
+    assert "Secure training" in done.stdout
+    assert not (tmp_path / "b2" / "detect").exists()
+    assert (
+        io.read_json(tmp_path / "b2" / "run.json")["settings"]["config"]["extractor"]["learning"]
+        == "s-ctl"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--extractor", "simclr"], "learning: expected one of ss-ctl, s-ctl, ctl, got 'simclr'"),
+        (["--lambda-p", "-1"], "lambda_p: expected at least 0"),
+        (
+            ["--extractor", "ctl", "--classifier", "ce", "--detection", "RUN"],
+            "neither stage uses one",
+        ),
+        (["--detection", "RUN", "--alpha-p", "0.1"], "--alpha-p 0.1 would change nothing"),
+    ],
+)
+def test_impossible_options_are_refused_before_anything_is_opened(
+    options: list[str], words: str, tiny: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    done = invoke("dst", "--data-dir", tmp_path / "nowhere", "--recipe", tiny, *options)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert not (tmp_path / "runs").exists()
