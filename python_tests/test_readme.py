@@ -18,11 +18,11 @@ COMMANDS = re.findall(r"^fctfast (\w+) (.*?)(?:\s+#.*)?$", README.read_text(), r
 
 
 def test_the_readme_has_its_blocks_and_commands() -> None:
-    assert len(BLOCKS) == 2
-    assert {name for name, _ in COMMANDS} == {"detect", "dbr", "score"}
+    assert len(BLOCKS) == 3
+    assert {name for name, _ in COMMANDS} == {"detect", "dbr", "dst", "score"}
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["method", "ops"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["method", "ops", "contrastive"])
 def test_python_blocks_run(block: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-"],

@@ -77,7 +77,8 @@ BatchSize = Annotated[
         "--batch-size",
         "-b",
         min=2,
-        help="Images a step of the probe, and of the model that is trained after it; default: the recipe's.",
+        help="Images a step of the probe, and of the model that is trained after it; default: the "
+        "recipe's.",
     ),
 ]
 
