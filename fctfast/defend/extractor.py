@@ -50,6 +50,8 @@ class ExtractorSettings:
         budget: passes over the data.
         fit: batch size, SGD, schedule.
         views: augmentation.
+        chunk: images that go through the network at once, for batches that do not fit into memory;
+            the loss compares the whole batch all the same. None: the whole batch.
 
     Source: paper section 3.3 and appendix C.5; DESIGN section 4, row "SS-CTL setting".
     """
@@ -68,6 +70,7 @@ class ExtractorSettings:
         )
     )
     views: ViewSettings = field(default_factory=ViewSettings)
+    chunk: int | None = None
 
     def __post_init__(self) -> None:
         if self.learning not in LEARNING:
@@ -160,6 +163,7 @@ def train_extractor(
             settings.budget,
             settings.views,
             groups_of(data, settings.learning, clean),
+            settings.chunk,
         ),
         settings=settings.fit,
         mean=mean,

@@ -171,7 +171,7 @@ def _identity(stages: Sequence[Stage], loop: TrainingLoop) -> dict[str, Any]:
         key = id(stage.data)
         if key not in prints:
             prints[key] = stage.data.fingerprint()
-        one = {
+        one: dict[str, Any] = {
             "name": stage.name,
             "data": prints[key],
             "loss": _name(stage.loss),
@@ -180,6 +180,8 @@ def _identity(stages: Sequence[Stage], loop: TrainingLoop) -> dict[str, Any]:
         }
         if stage.targets is not None:
             one["targets"] = sha256_tensor(stage.targets)
+        if stage.chunk is not None:
+            one["chunk"] = stage.chunk
         described.append(one)
     identity = {
         "settings": asdict(loop.settings),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fctfast.models import as_feature_model, without_adapter
 from fctfast.train.augment import augment
+from fctfast.train.chunks import backward_in_chunks
 from fctfast.train.precision import forward_context, preferred_memory_format
 from fctfast.train.progress import Task
 from fctfast.train.schedule import learning_rate
@@ -101,6 +102,42 @@ class TrainingLoop:
         Without an answer a sample (several views, compared with each other) nothing is right.
         """
         stage = pass_.stage
+        labels = stage.data.labels[positions].to(self.device)
+        targets = labels
+        if stage.targets is not None:
+            targets = stage.targets[positions].to(self.device)
+        targets = targets.repeat(stage.views)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.zero_grad(set_to_none=True)
+        hits: Tensor | None = None
+
+        def loss_of(features: Tensor, logits: Tensor) -> Tensor:
+            nonlocal hits
+            if stage.views == 1:
+                hits = (logits.detach().argmax(1) == labels).sum()
+            return stage.loss(features, logits, targets)
+
+        if stage.chunk is None or len(positions) <= stage.chunk:
+            loss = loss_of(*self._forward(pass_, positions))
+            torch.autograd.backward(loss)
+        else:
+            loss = backward_in_chunks(
+                self.network,
+                lambda rows: self._forward(pass_, rows),
+                positions,
+                loss_of,
+                chunk=stage.chunk,
+                views=stage.views,
+            )
+        if self.settings.sgd.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.sgd.clip_norm)
+        self.optimiser.step()
+        return loss.detach(), hits
+
+    def _forward(self, pass_: Pass, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and logits of some images, float32 whatever the network runs in."""
+        stage = pass_.stage
         images = augment(
             stage.data.images[positions].to(self.device),
             stage.data.ids[positions],
@@ -112,13 +149,6 @@ class TrainingLoop:
             epoch=pass_.index,
             memory_format=self.layout,
         )
-        labels = stage.data.labels[positions].to(self.device)
-        targets = labels
-        if stage.targets is not None:
-            targets = stage.targets[positions].to(self.device)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        self.optimiser.zero_grad(set_to_none=True)
         with forward_context(self.settings.precision, self.device):
             features = self.model.features(images)  # type: ignore[operator]
             logits = self.model.classify(features)  # type: ignore[operator]
@@ -128,16 +158,7 @@ class TrainingLoop:
                 f"network gives {logits.shape[1]} logits; build it with num_classes="
                 f"{stage.data.num_classes}"
             )
-        # Losses are computed in float32 whatever the network ran in.
-        features, logits = features.float(), logits.float()
-        loss: Tensor = stage.loss(features, logits, targets.repeat(stage.views))
-        torch.autograd.backward(loss)
-        if self.settings.sgd.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.sgd.clip_norm)
-        self.optimiser.step()
-        if stage.views > 1:
-            return loss.detach(), None
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return features.float(), logits.float()
 
     def _check_weights(self, pass_: Pass, lr: float) -> None:
         # The last step's gradient shows in no loss; it would be written to the checkpoint.

@@ -52,9 +52,11 @@ class Stage:
             contrastive learning.
         targets: int64 ``[N]``, what the loss gets in the place of the labels: groups, or labels
             that say more than a class. Default: the labels.
+        chunk: images that go through the network at once; the loss sees the whole batch all the
+            same (:func:`~fctfast.train.chunks.backward_in_chunks`). Default: the whole batch.
 
     Raises:
-        ValueError: no image, or another number of targets.
+        ValueError: no image, another number of targets, or a chunk below 2.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Stage:
     budget: Budget = field(default_factory=Budget)
     augment: AugmentSettings | ViewSettings = field(default_factory=AugmentSettings)
     targets: Tensor | None = None
+    chunk: int | None = None
 
     def __post_init__(self) -> None:
         if not len(self.data):
@@ -72,6 +75,8 @@ class Stage:
                 f"stage {self.name}: expected targets [{len(self.data)}], one an image, got "
                 f"{list(self.targets.shape)}"
             )
+        if self.chunk is not None and self.chunk < 2:
+            raise ValueError(f"chunk: expected at least 2 (batch norm needs it), got {self.chunk}")
 
     @property
     def views(self) -> int:

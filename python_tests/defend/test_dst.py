@@ -166,6 +166,24 @@ def test_the_convergence_is_that_of_the_reference(
     torch.testing.assert_close(curves[0], curves[1], rtol=1e-3, atol=0)
 
 
+def test_the_whole_of_d_c_can_be_one_batch(small_set: ImageSet, secure: DSTConfig) -> None:
+    known = small_set.select(torch.arange(100))
+    settings = replace(
+        secure.extractor,
+        learning="s-ctl",
+        budget=Budget(1),
+        fit=replace(QUICK, batch_size=100, precision="float32"),
+    )
+    made = [
+        train_extractor(known, replace(settings, chunk=chunk), **NUMBERS, seed=1)[1].history[0]
+        for chunk in (None, 30)
+    ]
+    assert [record["steps"] for record in made] == [1, 1]
+    # Batch norm's statistics are those of a part; the loss compares all 200 views either way.
+    assert made[0]["loss"] == pytest.approx(made[1]["loss"], rel=0.2)
+    assert made[0]["loss"] > 0.9 * torch.tensor(199.0 / 66).log()
+
+
 def test_groups_say_which_labels_are_trusted(small_set: ImageSet) -> None:
     clean = torch.arange(len(small_set)) % 2 == 0
     alone = -1 - small_set.ids
