@@ -1,0 +1,63 @@
+"""The tables of D-ST and its baselines, at a tiny size."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from fctfast import io
+from fctfast.defend import ClassifierSettings, DSTConfig, ExtractorSettings
+from fctfast.detect import DetectSettings, FctSettings, ProbeSettings
+from fctfast.train import Budget, FitSettings, SGDSettings
+from fctfast.train.recipes import ModelSettings
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+FIT = FitSettings(batch_size=25, sgd=SGDSettings(lr=0.05))
+NETWORK = ModelSettings(name="plain8", width=4)
+
+
+def test_runs_become_rows_and_rows_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCH)
+    tables = importlib.import_module("tables")
+    config = DSTConfig(
+        detect=DetectSettings(
+            probe=ProbeSettings(network=NETWORK, learn=Budget(8), spread=Budget(0), fit=FIT),
+            score=FctSettings(draws=2, over_draws="geometric"), snapshots=1,
+        ),
+        extractor=ExtractorSettings(network=NETWORK, projection=8, budget=Budget(1), fit=FIT),
+        classifier=ClassifierSettings(budget=Budget(2), fit=FIT),
+    )  # fmt: skip
+    monkeypatch.setattr(tables.DSTConfig, "from_recipe", lambda _: config)
+    case = tables.Case("digits", "badnets-all2one", 0.2, 3, 1, limit=200)
+    clean = tables.Case("digits", tables.CLEAN, 0.0, 3, 1, limit=200)
+    monkeypatch.setattr(tables, "PLANS", {"judged": [case], "lambda": [case], "clean": [clean]})
+    out = ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--test-images", "60"]
+    run = ["run", *out, "--plan"]
+    assert tables.main([*run, "judged"]) == 0
+    rows = {path.stem: io.read_json(path) for path in (tmp_path / "o").glob("*.json")}
+    assert len(rows) == 6
+    secure = rows[f"{case.name}-ss-ctl-mce"]
+    # 40 samples of D_c and 10 of D_p; the baselines' classifier learns from all 200.
+    assert secure["settings"]["extractor"]["learning"] == "ss-ctl"
+    assert 0 <= secure["d_p_poisoned"] <= 1
+    assert secure["test"]["badnets-all2one"]["test_samples"] == 60
+    # The classifiers of one extractor start from the same features.
+    assert secure["loss"] == rows[f"{case.name}-ss-ctl-ce"]["loss"]
+    assert secure["loss"] != rows[f"{case.name}-ctl-mce"]["loss"]
+    assert tables.main([*run, "lambda"]) == 0
+    assert tables.main([*run, "clean"]) == 0
+    # Weight .001 of the sweep is the run of the table.
+    swept = io.read_json(tmp_path / "o" / f"{case.name}-ss-ctl-mce-lambda0.001.json")
+    assert swept["test"] == secure["test"]
+    monkeypatch.setattr(tables, "Bench", None)
+    assert tables.main([*run, "judged"]) == 0  # done is done
+    assert tables.main(["table", "--out", str(tmp_path / "o")]) == 0
+    printed = capsys.readouterr().out
+    assert "| badnets-all2one | D-ST | 1 |" in printed
+    assert "| badnets-all2one | Baseline2 (S-CTL + CE) | 1 |" in printed
+    assert "| blend-signal (set without poison) | D-ST | 1 |" in printed
+    assert "D-ST, lambda_p 1 " in printed
