@@ -8,28 +8,26 @@ plan and leaves out what has a row; `table` lays the rows out.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
+import os
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from sd_audits import add_run_options, attacked
+from sd_audits import ATTACKS, add_run_options, attacked
 from sd_moments import CLEAN, RECIPES, Case, open_case
 
 import fctfast
 from fctfast import attacks, io
-from fctfast.defend import DSTConfig, train_classifier, train_extractor
+from fctfast.defend import DST, DSTConfig
 from fctfast.detect import detect
-from fctfast.detect.scoring import normalisation
 from fctfast.report import evaluate
 from fctfast.train import make_progress
-from fctfast.train.recipes import load_recipe
+from fctfast.train.differences import differing_keys
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
@@ -58,13 +56,29 @@ NAMES = {
 }
 
 
-def runs_of(plan: str) -> list[tuple[str, str, float | None]]:
-    """(extractor, classifier, lambda_p or the recipe's) of each run of a set."""
+Run = tuple[str, str, float | None]
+"""Extractor, classifier, and lambda_p or None for the recipe's."""
+
+
+def runs_of(plan: str) -> list[Run]:
+    """Runs of each set of a plan."""
     if plan == "lambda":
         return [("ss-ctl", "mce", value) for value in LAMBDAS]
     if plan == "clean":
         return [("ss-ctl", "mce", None), ("s-ctl", "ce", None)]
     return [(e, c, None) for e in EXTRACTORS for c in CLASSIFIERS]
+
+
+def config_of(case: Case, run: Run) -> DSTConfig:
+    """Settings of one run: the recipe's, with the losses of the run."""
+    extractor, classifier, lambda_p = run
+    config = DSTConfig.from_recipe(RECIPES[case.data])
+    second = replace(config.classifier, loss=classifier)
+    if lambda_p is not None:
+        second = replace(second, lambda_p=lambda_p)
+    return replace(
+        config, extractor=replace(config.extractor, learning=extractor), classifier=second
+    )
 
 
 class Bench:
@@ -75,80 +89,57 @@ class Bench:
         source: path or name of the data.
         work: folder of all sets.
         test_images: how many test images measure a network.
-        config: settings of D-ST; default: the recipe's.
     """
 
-    def __init__(
-        self, case: Case, source: str, work: Path, test_images: int, config: DSTConfig | None = None
-    ) -> None:
-        recipe = load_recipe(RECIPES[case.data])
+    def __init__(self, case: Case, source: str, work: Path, test_images: int) -> None:
         self.case, self.folder = case, work / case.name
-        self.config = config or DSTConfig.from_recipe(recipe)
         self.data, self.truth = open_case(case, source)
         self.test = fctfast.open_dataset(
             source, split="test", limit=test_images, seed=case.seed,
-            image_size=recipe.data.image_size,
+            image_size=DSTConfig.from_recipe(RECIPES[case.data]).image_size,
         )  # fmt: skip
-        mean, std = normalisation(self.data, None, self.config.detect.mean, self.config.detect.std)
-        self.numbers: dict[str, Any] = {"mean": mean, "std": std}
-        self.how: dict[str, Any] = {
-            **self.numbers, "seed": case.seed, "progress": make_progress(quiet=False)
-        }  # fmt: skip
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.how: dict[str, Any] = {"seed": case.seed, "progress": make_progress(quiet=False)}
 
-    def run(self, extractor: str, classifier: str, lambda_p: float | None) -> dict[str, Any]:
-        """Train one combination and measure it; times are of what this call did."""
-        began = time.monotonic()
-        found = detect(
-            self.data, settings=self.config.detect, seed=self.case.seed,
-            progress=self.how["progress"], out=self.folder / "detect",
-        )  # fmt: skip
-        clean = torch.isin(self.data.ids, found.split.clean)
-        poisoned = torch.isin(self.data.ids, found.split.poisoned)
-        audited = time.monotonic()
-        network, first = train_extractor(
-            self.data, replace(self.config.extractor, learning=extractor), clean,
-            checkpoint=self.folder / f"{extractor}-state.safetensors", **self.how,
-        )  # fmt: skip
-        extracted = time.monotonic()
-        settings = replace(self.config.classifier, loss=classifier)
-        if lambda_p is not None:
-            settings = replace(settings, lambda_p=lambda_p)
-        network, known = copy.deepcopy(network), self.data
-        if classifier == "mce":
-            known, poisoned = self.data.select(clean | poisoned), poisoned[clean | poisoned]
-        second = train_classifier(network, known, settings, poisoned, **self.how)
-        finished = time.monotonic()
-        names = (
-            [self.case.attack] if self.case.attack != CLEAN else ["badnets-all2one", "blend-signal"]
+    def run(self, config: DSTConfig) -> dict[str, Any]:
+        """Train one combination and measure it."""
+        found = detect(self.data, settings=config.detect, out=self.folder / "detect", **self.how)
+        folder = self.folder / config.extractor.learning
+        # The extractor goes on where it was; a classifier of another loss would be refused.
+        (folder / "classifier-state.safetensors").unlink(missing_ok=True)
+        secured = DST(config).run(
+            self.data, detection=found if config.needs_detection else None, out=folder, **self.how
         )
-        target = self.case.target
+        names = ATTACKS if self.case.attack == CLEAN else (self.case.attack,)
+        spent = {
+            name: sum(record["seconds"] for record in records)
+            for name, records in secured.history.items()
+        }
+        clean, flagged = (
+            self.truth[self.data.positions(ids)]
+            for ids in (found.split.clean, found.split.poisoned)
+        )
         return {
             "case": asdict(self.case),
-            "extractor": extractor,
-            "classifier": classifier,
-            "settings": {
-                "extractor": asdict(self.config.extractor) | {"learning": extractor},
-                "classifier": asdict(settings),
-            },
-            "d_c_clean": float((~self.truth[clean]).float().mean()),
-            "d_p_poisoned": float(
-                self.truth[torch.isin(self.data.ids, found.split.poisoned)].float().mean()
-            ),
-            "seconds": {
-                "audit": audited - began,
-                "extractor": sum(r["seconds"] for r in first.history),
-                "classifier": finished - extracted,
-            },
-            "loss": first.history[-1]["loss"],
-            "accuracy": second.history[-1]["accuracy"],
+            "settings": asdict(config),
+            "samples": len(self.data),
+            "d_c_clean": 1 - float(clean.double().mean()),
+            "d_p_poisoned": float(flagged.double().mean()),
+            "evidence": found.verdict.evidence,
+            "seconds": spent,
+            "loss": secured.history["extractor"][-1]["loss"],
+            "kept": secured.kept,
+            "test_images": len(self.test),
             "test": {
-                name: evaluate(network, self.test, attacks.get(name), target, **self.numbers)
+                name: evaluate(
+                    secured.model.cpu(), self.test, attacks.get(name), self.case.target,
+                    mean=secured.info.mean, std=secured.info.std,
+                )
                 for name in names
             },
+            "load_average": os.getloadavg()[1],
             "threads": torch.get_num_threads(),
             "versions": versions(),
-        }
+        }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,44 +154,58 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     for case in PLANS[options.plan]:
         bench = None
-        for extractor, classifier, lambda_p in runs_of(options.plan):
+        for run in runs_of(options.plan):
+            extractor, classifier, lambda_p = run
             weight = "" if lambda_p is None else f"-lambda{lambda_p:g}"
-            name = f"{case.name}-{extractor}-{classifier}{weight}"
+            name = f"{case.name}-t{case.target}-{extractor}-{classifier}{weight}"
             result = options.out / f"{name}.json"
-            if result.exists() or (options.only and options.only not in name):
+            if options.only and options.only not in name:
+                continue
+            config = config_of(case, run)
+            if result.exists():
+                _check_settings(result, config)
+                continue
+            if case.data not in sources:
+                print(f"{name}: left out, no --source {case.data}=PATH", file=sys.stderr)
                 continue
             print(name, file=sys.stderr, flush=True)
-            if bench is None:
-                bench = Bench(case, sources[case.data], options.work, options.test_images)
-            row = bench.run(extractor, classifier, lambda_p)
-            io.write_json(result, json.loads(json.dumps(row)))
+            bench = bench or Bench(case, sources[case.data], options.work, options.test_images)
+            io.write_json(result, json.loads(json.dumps(bench.run(config))))
     return 0
 
 
+def _check_settings(result: Path, config: DSTConfig) -> None:
+    """Refuse to take a row of other settings for the one that is asked for."""
+    now = json.loads(json.dumps(asdict(config)))
+    differing = differing_keys(io.read_json(result)["settings"], now)
+    if differing:
+        raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}; move it away")
+
+
 def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Mean and range over seeds, a line for each attack, loss of stage 1 and of stage 2."""
-    yield "| attack | run | seeds | ACC | ASR | extractor, classifier, audit: seconds |"
+    """Mean and range over seeds, a line for each set, loss of stage 1 and of stage 2."""
+    yield "| set, attack | run | seeds | ACC | ASR | extractor, classifier: seconds |"
     yield "|---|---|--:|--:|--:|---|"
     groups: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for row in rows:
-        name = NAMES[row["extractor"], row["classifier"]]
-        weight = row["settings"]["classifier"]["lambda_p"]
-        if row["classifier"] == "mce" and weight != DSTConfig().classifier.lambda_p:
+        case, settings = Case(**row["case"]), row["settings"]
+        name = NAMES[settings["extractor"]["learning"], settings["classifier"]["loss"]]
+        weight = settings["classifier"]["lambda_p"]
+        if settings["classifier"]["loss"] == "mce" and weight != DSTConfig().classifier.lambda_p:
             name += f", lambda_p {weight:g}"
-        for attack in row["test"]:
-            poisoned = row["case"]["attack"]
-            label = attack if poisoned == attack else f"{attack} (set without poison)"
+        for attack, seen in row["test"].items():
+            rate = "no poison" if case.attack == CLEAN else f"{100 * case.rate:g} %"
+            label = f"{case.data}, {row['samples']:,}, target {case.target}, {attack}, {rate}"
             # By seed: the sweep of lambda_p holds the table's own run, too.
-            seen = {**row, "seen": row["test"][attack]}
-            groups.setdefault((label, name), {})[row["case"]["seed"]] = seen
-    for (attack, name), by_seed in sorted(groups.items()):
+            groups.setdefault((label, name), {})[case.seed] = {**row, "seen": seen}
+    for (label, name), by_seed in sorted(groups.items()):
         found = list(by_seed.values())
         cells = [_range([r["seen"][key] for r in found]) for key in ("acc", "asr")]
         spent = [
             f"{statistics.mean(r['seconds'][part] for r in found):.0f}"
-            for part in ("extractor", "classifier", "audit")
+            for part in ("extractor", "classifier")
         ]
-        yield f"| {attack} | {name} | {len(found)} | {cells[0]} | {cells[1]} | {', '.join(spent)} |"
+        yield f"| {label} | {name} | {len(found)} | {cells[0]} | {cells[1]} | {', '.join(spent)} |"
 
 
 def _range(values: Sequence[float]) -> str:
@@ -217,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     parts = parser.add_subparsers(dest="part", required=True)
     run = parts.add_parser("run", help="train and measure the runs of a plan")
     add_run_options(run, PLANS)
-    run.add_argument("--test-images", type=int, default=2000, help="that measure a network (2,000)")
+    run.add_argument("--test-images", type=int, help="that measure a network (all)")
     table = parts.add_parser("table", help="print the results as Markdown")
     for part in (run, table):
         part.add_argument("--out", type=Path, required=True, help="folder of JSON files")

@@ -51,7 +51,7 @@ enum ContrastiveWord {
   kContrast,
   kSaturation,
   kHue,
-  kGray,  // 1: no colours
+  kGrey,  // 1: no colours
   kContrastiveWords = 16
 };
 

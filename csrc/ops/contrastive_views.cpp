@@ -37,7 +37,7 @@ class ViewNumbers {
 
 struct Ranges {
   double height, width, low, high;  // source pixels, share of its area
-  double brightness, contrast, saturation, hue, jitter, grey;
+  double brightness, contrast, saturation, hue, jitter, grey, flip;
 };
 
 // torchvision's RandomResizedCrop: ten tries at a share of the area and a ratio of the sides.
@@ -71,9 +71,9 @@ void draw_view(const ViewNumbers& numbers, const Ranges& r, float* out) {
   const auto around = [](double centre, double reach, double u) {
     return static_cast<float>(centre + reach * (2 * u - 1));
   };
-  out[kFlip] = chance.u[0] < 0.5;
+  out[kFlip] = chance.u[0] < r.flip;
   out[kJitter] = chance.u[1] < r.jitter;
-  out[kGray] = chance.u[2] < r.grey;
+  out[kGrey] = chance.u[2] < r.grey;
   out[kOrder] = static_cast<float>(std::floor(24 * chance.u[3]));
   out[kBrightness] = around(1, r.brightness, factor.u[0]);
   out[kContrast] = around(1, r.contrast, factor.u[1]);
@@ -84,8 +84,8 @@ void draw_view(const ViewNumbers& numbers, const Ranges& r, float* out) {
 
 Tensor sample_contrastive(const Tensor& ids, int64_t seed, int64_t epoch, int64_t views,
                           int64_t height, int64_t width, const std::vector<double>& scale,
-                          const std::vector<double>& jitter, double jitter_share,
-                          double grey_share) {
+                          const std::vector<double>& jitter, double jitter_share, double grey_share,
+                          double flip_share) {
   STD_TORCH_CHECK(ids.dim() == 1 && ids.scalar_type() == ScalarType::Long,
                   "sample_contrastive: expected ids int64 [B]");
   STD_TORCH_CHECK(
@@ -100,7 +100,8 @@ Tensor sample_contrastive(const Tensor& ids, int64_t seed, int64_t epoch, int64_
                       jitter[2],
                       jitter[3],
                       jitter_share,
-                      grey_share};
+                      grey_share,
+                      flip_share};
   const Tensor list = torch::stable::contiguous(ids);
   const int64_t batch = list.numel();
   Tensor params = torch::stable::empty({views * batch, kContrastiveWords}, ScalarType::Float);
@@ -145,6 +146,8 @@ Tensor contrastive_views(const Tensor& images, const Tensor& params,
   a.stride_c = images.stride(c);
   a.stride_y = images.stride(y);
   a.stride_x = images.stride(x);
+  STD_TORCH_CHECK(std::max({a.height, a.width, height, width}) <= kMaxSide,
+                  "contrastive_views: expected sides of at most ", kMaxSide);
   STD_TORCH_CHECK(a.channels == 1 || a.channels == 3,
                   "contrastive_views: expected 1 or 3 channels, got ", a.channels);
   STD_TORCH_CHECK(static_cast<int64_t>(mean.size()) == a.channels &&
@@ -184,7 +187,8 @@ Tensor contrastive_views(const Tensor& images, const Tensor& params,
 STABLE_TORCH_LIBRARY_FRAGMENT(fctfast, m) {
   m.def(
       "sample_contrastive(Tensor ids, int seed, int epoch, int views, int height, int width, "
-      "float[] scale, float[] jitter, float jitter_share, float grey_share) -> Tensor");
+      "float[] scale, float[] jitter, float jitter_share, float grey_share, float flip_share) "
+      "-> Tensor");
   m.def(
       "contrastive_views(Tensor images, Tensor params, float[] mean, float[] std, int height, "
       "int width, bool nhwc, ScalarType dtype, bool channels_last) -> Tensor");

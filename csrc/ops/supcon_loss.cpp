@@ -10,6 +10,8 @@ namespace {
 
 using torch::stable::parallel_for;
 
+constexpr double kLog2E = 1.4426950408889634;
+
 // Tiles of 128 rows keep H in the second-level cache; fewer rows need smaller ones to share out.
 int64_t tile_rows(int64_t columns) { return columns <= 1024 ? 64 : 128; }
 
@@ -50,6 +52,10 @@ struct Groups {
   int64_t at(int64_t place) const { return order[static_cast<size_t>(place)]; }
 };
 
+int64_t own_rows(const Tensor& z, int64_t first, int64_t rows) {
+  return rows == -1 && z.dim() == 2 ? z.size(0) - first : rows;
+}
+
 // Everything that forward and backward share: arguments, unit rows, groups.
 struct Problem {
   SupConArgs args{};
@@ -61,19 +67,19 @@ struct Problem {
       : groups(checked(z, group, first, rows), round_up(z.size(0), kSupConPanel)), temperature(t) {
     const Tensor dense = torch::stable::contiguous(z);
     args.kind = kind_of(z.scalar_type(), "supcon_loss");
-    args.z = dense.const_data_ptr();
+    args.z = dense.const_data_ptr();  // read here alone
     args.columns = z.size(0);
     args.width = z.size(1);
     args.first = first;
     args.rows = rows;
     args.padded_columns = round_up(args.columns, kSupConPanel);
     args.padded_width = round_up(args.width, kSupConPanel);
-    args.tile = tile_rows(args.columns);
-    args.scale = static_cast<float>(1.4426950408889634 / t);
+    args.tile = tile_rows(args.rows);
+    args.scale = static_cast<float>(kLog2E / t);
     // exp(1 / t) times the number of columns must stay inside float32.
     args.wide = 1 / t + std::log(static_cast<double>(std::max<int64_t>(args.columns, 1))) > 85;
-    args.panels = floats(args.padded_columns * args.padded_width);
-    args.stripes = floats(args.padded_columns * args.padded_width);
+    args.panels = uninitialised(args.padded_columns * args.padded_width);
+    args.stripes = uninitialised(args.padded_columns * args.padded_width);
     args.inverse_norm = doubles(args.padded_columns);
     args.order = groups.order.data();
     args.group_begin = groups.begin.data();
@@ -81,12 +87,16 @@ struct Problem {
     parallel_for(0, args.padded_columns / kSupConPanel, 1, [&](int64_t begin, int64_t end) {
       cpu_kernels().supcon_unit_rows(args, begin, end);
     });
+    args.z = nullptr;
   }
 
-  float* floats(int64_t count, float value = 0) {
+  float* uninitialised(int64_t count) {
     buffers.push_back(torch::stable::empty({count}, ScalarType::Float));
     prefer_huge_pages(buffers.back());
-    float* data = static_cast<float*>(buffers.back().mutable_data_ptr());
+    return static_cast<float*>(buffers.back().mutable_data_ptr());
+  }
+  float* floats(int64_t count, float value = 0) {
+    float* data = uninitialised(count);
     std::fill(data, data + count, value);
     return data;
   }
@@ -95,6 +105,12 @@ struct Problem {
     double* data = static_cast<double*>(buffers.back().mutable_data_ptr());
     std::fill(data, data + count, 0.0);
     return data;
+  }
+
+  // NaN if a row holds one, else 0: the kernels' exponentials and maxima may drop it.
+  double nan_of_rows() const {
+    return std::accumulate(args.inverse_norm, args.inverse_norm + args.columns, 0.0,
+                           [](double sum, double x) { return std::isnan(x) ? x : sum; });
   }
 
   // Runs a kernel over all pairs of tiles: round by round where every row is this process's own,
@@ -122,7 +138,7 @@ struct Problem {
     STD_TORCH_CHECK(
         group.scalar_type() == ScalarType::Long && z.scalar_type() != ScalarType::Double,
         "supcon_loss: expected int64 groups and z of at most 32 bits");
-    STD_TORCH_CHECK(first >= 0 && rows >= 0 && first + rows <= z.size(0),
+    STD_TORCH_CHECK(first >= 0 && rows >= 0 && first <= z.size(0) && rows <= z.size(0) - first,
                     "supcon_loss: expected own rows among the ", z.size(0), ", got ", rows,
                     " from ", first);
     return group;
@@ -130,17 +146,21 @@ struct Problem {
 };
 
 std::tuple<Tensor, Tensor> supcon_loss(const Tensor& z, const Tensor& group, int64_t first,
-                                       int64_t rows, double temperature, double base_temperature) {
+                                       int64_t given_rows, double temperature,
+                                       double base_temperature) {
+  const int64_t rows = own_rows(z, first, given_rows);
+  Problem problem(z, group, first, rows, temperature);
   Tensor loss = torch::stable::empty({}, ScalarType::Float);
   Tensor log_denominator = torch::stable::empty({rows}, ScalarType::Double);
   double* out = static_cast<double*>(log_denominator.mutable_data_ptr());
   double total = 0;
-  Problem problem(z, group, first, rows, temperature);
   SupConArgs& args = problem.args;
   args.positives = problem.doubles(args.padded_columns);
   args.denominator = problem.doubles(args.padded_columns);
   const int64_t groups = static_cast<int64_t>(problem.groups.begin.size()) - 1;
-  parallel_for(0, groups, grain(args.padded_width), [&](int64_t begin, int64_t end) {
+  // A group costs as much as it has rows: 10 classes of many are not for one thread.
+  const int64_t per_group = args.padded_width * (args.columns / std::max<int64_t>(groups, 1) + 1);
+  parallel_for(0, groups, grain(per_group), [&](int64_t begin, int64_t end) {
     cpu_kernels().supcon_positives(args, begin, end);
   });
   if (args.wide) {
@@ -158,20 +178,22 @@ std::tuple<Tensor, Tensor> supcon_loss(const Tensor& z, const Tensor& group, int
     if (positives > 0) total += out[own] - args.positives[row] / (positives * temperature);
   }
   const double anchors = static_cast<double>(std::max<int64_t>(problem.groups.anchors, 1));
+  total += problem.nan_of_rows();
   *static_cast<float*>(loss.mutable_data_ptr()) =
       static_cast<float>(temperature / base_temperature * total / anchors);
   return {loss, log_denominator};
 }
 
 Tensor supcon_loss_backward(const Tensor& grad, const Tensor& z, const Tensor& group,
-                            const Tensor& log_denominator, int64_t first, int64_t rows,
+                            const Tensor& log_denominator, int64_t first, int64_t given_rows,
                             double temperature, double base_temperature) {
+  const int64_t rows = own_rows(z, first, given_rows);
   STD_TORCH_CHECK(grad.numel() == 1 && grad.scalar_type() == ScalarType::Float &&
                       log_denominator.scalar_type() == ScalarType::Double &&
                       log_denominator.dim() == 1 && log_denominator.size(0) == z.size(0),
                   "supcon_loss_backward: expected grad float32 [] and log_denominator float64 [N]");
-  Tensor out = torch::stable::empty({rows, z.size(1)}, z.scalar_type());
   Problem problem(z, group, first, rows, temperature);
+  Tensor out = torch::stable::empty({rows, z.size(1)}, z.scalar_type());
   SupConArgs& args = problem.args;
   const Tensor dense = torch::stable::contiguous(log_denominator);
   const double* logs = static_cast<const double*>(dense.const_data_ptr());
@@ -179,12 +201,13 @@ Tensor supcon_loss_backward(const Tensor& grad, const Tensor& z, const Tensor& g
   float* push = problem.floats(args.padded_columns);
   float* shift = problem.floats(args.padded_columns);
   for (int64_t row = 0; row < args.columns; ++row) {
+    // A row without a positive pulls nobody, but exponents are taken relative to it all the same.
+    shift[row] = static_cast<float>(logs[row] * kLog2E);
     const int64_t positives = problem.groups.positives[static_cast<size_t>(row)];
     if (positives == 0) continue;
-    pull[row] =
-        static_cast<float>(args.wide ? 1 / temperature : std::exp(-logs[row]) / temperature);
-    push[row] = static_cast<float>(1 / (static_cast<double>(positives) * temperature));
-    shift[row] = static_cast<float>(logs[row] * 1.4426950408889634);
+    // 1 / t of both and the t of the loss's scale cancel.
+    pull[row] = static_cast<float>(args.wide ? 1.0 : std::exp(-logs[row]));
+    push[row] = static_cast<float>(1 / static_cast<double>(positives));
   }
   args.pull = pull;
   args.push = push;
@@ -192,8 +215,9 @@ Tensor supcon_loss_backward(const Tensor& grad, const Tensor& z, const Tensor& g
   const int64_t from = first / kSupConPanel * kSupConPanel;
   args.sums = problem.floats(round_up(first + rows - from, kSupConPanel) * args.padded_width);
   const double anchors = static_cast<double>(std::max<int64_t>(problem.groups.anchors, 1));
-  args.factor = static_cast<double>(*static_cast<const float*>(grad.const_data_ptr())) *
-                temperature / (base_temperature * anchors);
+  args.factor = static_cast<double>(*static_cast<const float*>(grad.const_data_ptr())) /
+                    (base_temperature * anchors) +
+                problem.nan_of_rows();
   args.grad_z = out.mutable_data_ptr();
   if (problem.groups.anchors > 0) problem.walk(cpu_kernels().supcon_sums);
   parallel_for(0, rows, grain(args.padded_width), [&](int64_t begin, int64_t end) {

@@ -12,7 +12,7 @@ from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
     from fctfast.data import ImageSet
-    from fctfast.defend import Secured
+    from fctfast.defend import DSTConfig, Secured
 
 
 @guarded
@@ -63,7 +63,7 @@ def run(
     quiet: common.Quiet = False,
     debug: common.Debug = False,
 ) -> None:
-    """Audit a data set and train a model on it that no backdoor gets into.
+    """Audit a data set and train a new model on it that takes the labels of D_c alone.
 
     Reads images and labels, nothing else. An interrupted run goes on when started again.
 
@@ -76,10 +76,12 @@ def run(
     from fctfast.defend import DST
     from fctfast.train import make_progress
 
+    about_audit: dict[str, Any] = {
+        "mode": mode, "alpha_c": alpha_c, "alpha_p": alpha_p, "draws": draws,
+        "transform": transform,
+    }  # fmt: skip
     if detection is not None:
-        dbr.refuse_what_detection_decides(
-            mode=mode, alpha_c=alpha_c, alpha_p=alpha_p, draws=draws, transform=transform
-        )
+        dbr.refuse_what_detection_decides(**about_audit)
     asked = runs.Asked(
         data_dir,
         recipe,
@@ -102,10 +104,12 @@ def run(
         "extractor": extractor, "classifier": classifier, "lambda_p": lambda_p
     }  # fmt: skip
     # Before minutes of decoding.
-    needed = asked.secure_config(chosen, 3, **losses).needs_detection
-    if detection is not None and not needed:
-        raise ValueError(
-            "--detection: neither stage uses one, with this extractor and classifier; leave it out"
+    planned = asked.secure_config(chosen, 3, **losses)
+    if planned.classifier.loss != "mce" and lambda_p is not None:
+        raise ValueError("--lambda-p: it weighs D_p in --classifier mce, and nothing else")
+    if not planned.needs_detection:
+        _refuse_what_needs_an_audit(
+            planned.title, {**about_audit, "detection": detection}, fail_on_suspicious
         )
     earlier = runs.earlier_detection(detection) if detection else None
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
@@ -124,7 +128,7 @@ def run(
             progress=make_progress(quiet=quiet),
             device=device,
         )
-        result = {"recipe": chosen.name, **_findings(out, data, secured)}
+        result = {"recipe": chosen.name, **_findings(out, data, config, secured)}
         for name, records in secured.history.items():
             folder.write_history(name, records)
         folder.finish_stage("secure")
@@ -134,33 +138,68 @@ def run(
         raise typer.Exit(common.SUSPICIOUS)
 
 
-def _findings(out: Path, data: ImageSet, secured: Secured) -> dict[str, Any]:
+def _refuse_what_needs_an_audit(
+    title: str, options: dict[str, Any], fail_on_suspicious: bool
+) -> None:
+    options["mode"] = options["mode"] if options["mode"] == "published" else None
+    asked = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    asked += ["--fail-on-suspicious"] * fail_on_suspicious
+    if asked:
+        raise ValueError(
+            f"{', '.join(asked)}: {title} has no audit, with this extractor and classifier; leave "
+            "it out"
+        )
+
+
+def _findings(out: Path, data: ImageSet, config: DSTConfig, secured: Secured) -> dict[str, Any]:
     """Write pictures, the list of suspicious samples and metrics.json; return what that holds."""
     from fctfast import io
 
     found = secured.detection
     result: dict[str, Any] = detect.findings(out, data, found) if found else {"files": {}}
     last = {name: records[-1] for name, records in secured.history.items() if records}
+    absent: list[str] = []
+    if found is not None:
+        present = set(data.labels[data.positions(found.split.clean)].tolist())
+        absent = [name for c, name in enumerate(data.class_names) if c not in present]
     result["secure"] = {
+        "run": config.title,
         "extractor_passes": len(secured.history["extractor"]),
         "extractor_loss": last["extractor"]["loss"] if "extractor" in last else None,
         "classifier_passes": len(secured.history["classifier"]),
-        "classifier_accuracy": last["classifier"]["accuracy"] if "classifier" in last else None,
+        "poison_still_predicted": secured.kept["dp_kept"],
+        "clean_still_predicted": secured.kept["dc_kept"],
+        "classes_without_clean_samples": absent,
     }
     result["files"] |= {role: path.name for role, path in secured.paths.items()}
     io.write_json(out / "metrics.json", result)
     return result
 
 
-def _lines(result: dict[str, Any], out: Path) -> list[str]:
-    secure = result["secure"]
+def lines_of(secure: dict[str, Any]) -> list[str]:
+    """Lay the training out for a person.
+
+    Args:
+        secure: the part of that name in metrics.json.
+    """
     loss = secure["extractor_loss"]
     rows = {
         "extractor": f"{secure['extractor_passes']} passes"
         + ("" if loss is None else f", loss {loss:.3f}"),
-        "classifier": f"{secure['classifier_passes']} passes, right on what it learns from: "
-        f"{common.percent(secure['classifier_accuracy'])}",
-        "secure model": out / result["files"]["secure"],
+        "classifier": f"{secure['classifier_passes']} passes",
     }
+    for part, key in (("D_p", "poison_still_predicted"), ("D_c", "clean_still_predicted")):
+        if secure[key] is not None:
+            rows[f"{part} still as labelled"] = str(common.percent(secure[key]))
+    if secure["classes_without_clean_samples"]:
+        rows["never learnt"] = (
+            "classes without a sample in D_c: "
+            f"{', '.join(secure['classes_without_clean_samples'])}; choose a larger --alpha-c"
+        )
+    return [f"Training, {secure['run']}", *common.table(rows)]
+
+
+def _lines(result: dict[str, Any], out: Path) -> list[str]:
     audit = detect.lines_of(result, out) if "verdict" in result else []
-    return [*audit, "Secure training", *common.table(rows)]
+    model = common.table({"model": out / result["files"]["secure"]})
+    return [*audit, *lines_of(result["secure"]), *model]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common, evaluate
+from fctfast.cli import common, dst, evaluate
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def _lines(result: dict[str, Any], folder: Path) -> list[str]:
             "D_c still as labelled": common.percent(repair["clean_still_predicted"]),
         }
         lines += ["Repair", *common.table(shares)]
+    if "secure" in result.get("metrics", {}):
+        lines += dst.lines_of(result["metrics"]["secure"])
     for role, measured in result.get("metrics", {}).get("models", {}).items():
         numbers = {
             name: common.percent(measured.get(name))

@@ -220,18 +220,20 @@ class Asked:
             ValueError: as :meth:`detection`.
         """
         from fctfast.defend import DSTConfig
+        from fctfast.train.recipes import with_precision
 
         config = replace(DSTConfig.from_recipe(recipe), mode=self.mode)
-        first, second = config.extractor, config.classifier
+        first = config.extractor
+        second = replace(
+            config.classifier,
+            loss=classifier or config.classifier.loss,
+            lambda_p=config.classifier.lambda_p if lambda_p is None else lambda_p,
+        )
         return replace(
             config,
             detect=self.detection(recipe, channels),
             extractor=self._fitted(replace(first, learning=extractor or first.learning)),
-            classifier=replace(
-                second,
-                loss=classifier or second.loss,
-                lambda_p=second.lambda_p if lambda_p is None else lambda_p,
-            ),
+            classifier=with_precision(second, "bfloat16") if self.amp else second,
         )
 
     def _fitted(self, settings: T) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from fctfast.train import (
     ViewSettings,
     cross_entropy,
     fit,
+    resolve_device,
 )
 
 LOSSES = ("mce", "ce")
@@ -38,7 +40,7 @@ class ClassifierSettings:
         lambda_p: weight of D_p's term.
         budget: passes over the data.
         fit: batch size, SGD, schedule.
-        augment: random crop and flip, colours as they are: one view.
+        augment: one view of each image, as stage 1 makes two.
 
     Source: paper section 3.3 and appendix C.5; DESIGN section 4, row "stage 2 (MCE)".
     """
@@ -51,14 +53,12 @@ class ClassifierSettings:
             batch_size=512, sgd=SGDSettings(lr=5.0, weight_decay=0.0)
         )
     )
-    augment: ViewSettings = field(
-        default_factory=lambda: ViewSettings(views=1, jitter_share=0.0, grey_share=0.0)
-    )
+    augment: ViewSettings = field(default_factory=lambda: ViewSettings(views=1))
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, got {self.loss!r}")
-        if self.lambda_p < 0:
+        if not 0 <= self.lambda_p < math.inf:
             raise ValueError(f"lambda_p: expected at least 0, got {self.lambda_p}")
         if self.augment.views != 1:
             raise ValueError(f"augment: expected one view an image, got views {self.augment.views}")
@@ -69,15 +69,15 @@ class Frozen(nn.Module):
 
     Args:
         network: feature model, changed in place: its features' parameters get no gradient.
+        blank: float ``[B, C, H, W]`` of the images' size, which finds the classifier.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, blank: Tensor) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.eval()
+        learning = {id(parameter) for parameter in classifier_parameters(network, blank)}
         for parameter in network.parameters():
-            parameter.requires_grad_(False)
-        for parameter in classifier_parameters(network):
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(id(parameter) in learning)
 
     def train(self, mode: bool = True) -> Frozen:
         """Change nothing but the flag: batch norm must not learn, either."""
@@ -101,19 +101,25 @@ class Frozen(nn.Module):
         return self.classify(self.features(x))
 
 
-def classifier_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """Find the parameters that `classify` reads: those that a gradient of its output reaches."""
-    last = [p for p in network.parameters() if p.dim() == 2][-1]
-    asked = [p.requires_grad for p in network.parameters()]
-    for parameter in network.parameters():
-        parameter.requires_grad_(True)
-    blank = torch.zeros(1, last.shape[1], device=last.device)
-    with torch.enable_grad():
-        logits = network.classify(blank)  # type: ignore[operator]
+def classifier_parameters(network: nn.Module, blank: Tensor) -> list[nn.Parameter]:
+    """Find the parameters that `classify` reads: those that a gradient of its output reaches.
+
+    Args:
+        network: feature model in eval mode; what asks for a gradient is left as it was.
+        blank: float ``[B, C, H, W]``.
+    """
     parameters = list(network.parameters())
-    reached = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
-    for parameter, before in zip(parameters, asked, strict=True):
-        parameter.requires_grad_(before)
+    with torch.no_grad():
+        features = network.features(blank)  # type: ignore[operator]
+    asked = [parameter.requires_grad for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        logits = network.classify(features)  # type: ignore[operator]
+        reached = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    finally:
+        for parameter, before in zip(parameters, asked, strict=True):
+            parameter.requires_grad_(before)
     return [p for p, slope in zip(parameters, reached, strict=True) if slope is not None]
 
 
@@ -159,19 +165,24 @@ def train_classifier(
             raise ValueError("mce: expected poisoned, which samples are in D_p, got None")
         loss = MixedCrossEntropy(data.num_classes, settings.lambda_p)
         targets = data.labels + data.num_classes * poisoned
-    fitted = fit(
-        Frozen(as_feature_model(network)),
-        Stage("classifier", data, loss, settings.budget, settings.augment, targets),
-        settings=settings.fit,
-        mean=mean,
-        std=std,
-        seed=seed,
-        checkpoint=checkpoint,
-        progress=progress,
-        label="classifier",
-        device=device,
-    )
-    for parameter in network.parameters():
-        parameter.requires_grad_(True)
-    network.eval()
-    return fitted
+    model = as_feature_model(network)
+    device = resolve_device(device)
+    blank = torch.zeros(1, data.channels, *data.image_size, device=device)
+    asked = [parameter.requires_grad for parameter in network.parameters()]
+    try:
+        return fit(
+            Frozen(model.to(device), blank),
+            Stage("classifier", data, loss, settings.budget, settings.augment, targets),
+            settings=settings.fit,
+            mean=mean,
+            std=std,
+            seed=seed,
+            checkpoint=checkpoint,
+            progress=progress,
+            label="classifier",
+            device=device,
+        )
+    finally:
+        for parameter, before in zip(network.parameters(), asked, strict=True):
+            parameter.requires_grad_(before)
+        network.eval()

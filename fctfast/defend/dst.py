@@ -14,6 +14,7 @@ from fctfast.data import ImageSet
 from fctfast.defend.classifier import ClassifierSettings, train_classifier
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
 from fctfast.defend.given import check_same_data
+from fctfast.defend.removal import kept_share
 from fctfast.detect import Detection, DetectSettings, detect
 from fctfast.detect.audit import MODES
 from fctfast.detect.probe import describe
@@ -70,11 +71,23 @@ class DSTConfig:
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
         return cls(
             detect=DetectSettings.from_recipe(recipe),
-            extractor=recipe.section("extractor", ExtractorSettings, network=recipe.model),
+            # Contrastive learning starts from random weights.
+            extractor=recipe.section(
+                "extractor", ExtractorSettings, network=replace(recipe.model, pretrained="")
+            ),
             classifier=recipe.section("classifier", ClassifierSettings),
             limit=recipe.data.limit,
             image_size=recipe.data.image_size,
         )
+
+    @property
+    def title(self) -> str:
+        """What the paper calls this combination of losses."""
+        pair = (self.extractor.learning, self.classifier.loss)
+        known = {
+            ("ss-ctl", "mce"): "D-ST", ("ctl", "ce"): "Baseline1", ("s-ctl", "ce"): "Baseline2"
+        }  # fmt: skip
+        return known.get(pair, " + ".join(pair).upper())
 
     @property
     def needs_detection(self) -> bool:
@@ -91,6 +104,8 @@ class Secured:
         info: its description, with the normalisation it needs.
         detection: the audit that chose D_p and D_c; None where neither stage needs it.
         history: records of each pass: "extractor" and "classifier".
+        kept: shares of D_p and D_c that the model predicts as labelled, `dp_kept` and `dc_kept`;
+            None of an empty part, and without a detection.
         paths: files written, by role; empty without `out`.
     """
 
@@ -98,6 +113,7 @@ class Secured:
     info: ModelInfo
     detection: Detection | None
     history: dict[str, list[dict[str, Any]]]
+    kept: dict[str, float | None]
     paths: dict[str, Path] = field(default_factory=dict)
 
 
@@ -148,15 +164,18 @@ class DST:
 
         Raises:
             FileNotFoundError: no such data or detection.
-            ValueError: a detection of other data, an empty D_c, a folder of a run with other
-                settings, and all that `detect` raises.
+            ValueError: a detection of other data or one that no stage uses, an empty D_c, a folder
+                of a run with other settings, and all that `detect` raises.
 
         Source: paper Algorithm 3.
         """
         config = self.config
-        images = as_image_set(
-            data, seed=seed, progress=progress, limit=config.limit, image_size=config.image_size
-        )
+        _check(config, detection)
+        images = data
+        if not isinstance(data, ImageSet):
+            images = as_image_set(
+                data, seed=seed, progress=progress, limit=config.limit, image_size=config.image_size
+            )
         folder = None if out is None else Path(out)
         mean, std = normalisation(images, None, config.detect.mean, config.detect.std)
         clean = poisoned = None
@@ -171,7 +190,7 @@ class DST:
         network, first = train_extractor(
             images, config.extractor, clean, checkpoint=_state(folder, "extractor"), **how
         )
-        known = images
+        known, flagged = images, poisoned
         if clean is not None and poisoned is not None and config.classifier.loss == "mce":
             kept = clean | poisoned
             known, poisoned = images.select(kept), poisoned[kept]
@@ -184,8 +203,25 @@ class DST:
             describe(config.extractor.network, images, mean, std),
             detection,
             {"extractor": list(first.history), "classifier": list(second.history)},
+            {
+                name: kept_share(network, images.select(part), mean=mean, std=std)
+                if part is not None and bool(part.any())
+                else None
+                for name, part in (("dp_kept", flagged), ("dc_kept", clean))
+            },
         )
         return secured if folder is None else _write(secured, folder, config, seed)
+
+
+def _check(config: DSTConfig, detection: Detection | PathLike | None) -> None:
+    # Before the probe is trained, which may take hours.
+    if not config.needs_detection and detection is not None:
+        raise ValueError(
+            f"dst: {config.title} uses no detection, with this extractor and classifier; leave it "
+            "out"
+        )
+    if config.needs_detection and detection is None and not config.detect.alpha_c:
+        raise ValueError("dst: D_c is empty with alpha_c 0; choose an alpha_c above 0")
 
 
 def _audited(
@@ -240,6 +276,7 @@ def _write(secured: Secured, folder: Path, config: DSTConfig, seed: int) -> Secu
             "seed": seed,
             "settings": asdict(config),
             "history": secured.history,
+            "kept": secured.kept,
         },
     )
     return replace(secured, paths=paths)

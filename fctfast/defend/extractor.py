@@ -5,6 +5,7 @@ Which labels it trusts is the choice: those of D_c (SS-CTL), all (S-CTL) or none
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,11 @@ class ExtractorSettings:
             )
         if self.projection < 1:
             raise ValueError(f"projection: expected at least 1, got {self.projection}")
+        for name in ("temperature", "base_temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
+        if self.chunk is not None and self.chunk < 2:
+            raise ValueError(f"chunk: expected at least 2 images, got {self.chunk}")
         if self.views.views < 2:
             raise ValueError(
                 f"views: expected at least 2, which the loss compares, got {self.views.views}"

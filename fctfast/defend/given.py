@@ -75,9 +75,14 @@ def check_same_data(detection: Detection, images: ImageSet) -> None:
     """
     other = f"the detection is of other data than {images.name!r}"
     scores = detection.scores
-    both = torch.isin(scores.ids, images.ids)
-    given = images.labels[images.positions(scores.ids[both])]
-    differing = int((given != scores.labels[both]).sum())
+    missing = scores.ids[~torch.isin(scores.ids, images.ids)]
+    if missing.numel():
+        raise ValueError(
+            f"{other}: {missing.numel()} of its {len(scores)} ids are not there, e.g. "
+            f"{missing[:3].tolist()}"
+        )
+    given = images.labels[images.positions(scores.ids)]
+    differing = int((given != scores.labels).sum())
     if differing:
         raise ValueError(f"{other}: {differing} of {len(scores)} labels differ")
     audited = detection.settings.get("data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -49,7 +50,8 @@ def contrastive_views(
     """Crop, resize (bilinear, antialiased), flip, jitter colours, grey, normalise.
 
     Equals torchvision's v2 functions on float images in [0, 1], one after the other and without
-    rounding between them, to about 1e-5 before normalising (sums in another order).
+    rounding between them, to about 1e-5 before normalising (sums in another order). On CUDA there
+    is no kernel yet: those functions themselves serve, view by view.
 
     Args:
         images: uint8 [B, H, W, C] (layout "nhwc") or [B, C, H, W] ("nchw"), C 1 or 3, any strides.
@@ -105,16 +107,20 @@ def contrastive_views(
     rows = params.shape[0] if params.dim() else 0
     if params.dim() != 2 or params.shape[1] != WORDS or (rows % batch if batch else rows):
         raise ValueError(f"{op}: expected params [V*{batch}, {WORDS}], got {shape_of(params)}")
+    whole = isinstance(size, Sequence) and all(isinstance(side, int) for side in size)
+    if size is not None and (not whole or len(size) != 2):
+        raise ValueError(f"{op}: expected size (height, width) in whole pixels, got {size}")
     out = (height, width) if size is None else size
     if min(out) < 1 or min(height, width) < 1:
         raise ValueError(f"{op}: expected sides of at least one pixel, got {out} of {images.shape}")
     side_limit(op, height, width)
     side_limit(op, *out)
     scale = per_channel(op, "std", std, channels)
-    if any(s == 0 for s in scale):
+    if not all(1e-30 < abs(s) < math.inf for s in scale):
         raise ValueError(f"{op}: expected std without zeros, got {scale}")
     views: Tensor = torch.ops.fctfast.contrastive_views(
-        images, params.to(images.device, non_blocking=True),
+        # Not without waiting from a GPU to the CPU, where the numbers are read at once.
+        images, params.to(images.device, non_blocking=images.is_cuda),
         per_channel(op, "mean", mean, channels), scale, out[0], out[1], layout == "nhwc", dtype,
         memory_format == torch.channels_last,
     )  # fmt: skip

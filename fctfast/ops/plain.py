@@ -1,11 +1,13 @@
 """The ops in plain torch on any device, for devices that have no compiled kernel.
 
-A GPU user without nvcc gets these: the same results to rounding (`fctfast::fct_views` nearest: the
-same bits), at eager torch's speed.
+A GPU user without nvcc gets these, and every GPU user for the ops that have no CUDA kernel yet
+(`supcon_loss`, `contrastive_views`): the same results to rounding (`fctfast::fct_views` nearest:
+the same bits), at eager torch's speed.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -122,6 +124,15 @@ def contrastive_views(
     channels_last: bool,
 ) -> Tensor:
     """As the schema of `fctfast::contrastive_views`; torchvision's functions, view by view."""
+    for number, words in enumerate(params.tolist()):
+        top, left, tall, wide = words[:4]
+        sides = images.shape[1:3] if nhwc else images.shape[2:]
+        inside = min(top, left) >= 0 and min(tall, wide) >= 1
+        if not inside or top + tall > sides[0] or left + wide > sides[1] or not 0 <= words[6] < 24:
+            raise RuntimeError(
+                f"contrastive_views: expected a crop inside {sides[0]} x {sides[1]} and an order "
+                f"of 0 to 23, got {words[:7]} in row {number}"
+            )
     made = reference_views(
         images, params, mean, std, size=(height, width), layout="nhwc" if nhwc else "nchw"
     )
@@ -138,6 +149,7 @@ def supcon_loss(
     base_temperature: float,
 ) -> tuple[Tensor, Tensor]:
     """As the schema of `fctfast::supcon_loss`; so many rows at a time that memory grows with N."""
+    rows = len(z) - first if rows == -1 else rows
     unit, _ = _unit_rows(z)
     positives = _positives(group)
     anchors = (positives > 0).sum().clamp_min(1)
@@ -166,6 +178,7 @@ def supcon_loss_backward(
     base_temperature: float,
 ) -> Tensor:
     """As the schema of `fctfast::supcon_loss_backward`."""
+    rows = len(z) - first if rows == -1 else rows
     unit, norm = _unit_rows(z)
     positives = _positives(group)
     anchor = (positives > 0).float()
@@ -184,7 +197,7 @@ def supcon_loss_backward(
     mine, length = unit[first : first + rows], norm[first : first + rows]
     across = made - (made * mine).sum(1, keepdim=True) * mine
     factor = grad * (temperature / base_temperature) / (positives > 0).sum().clamp_min(1)
-    slope = torch.where(length > 0, across / length.clamp_min(1e-38), 0)
+    slope = torch.where(length == 0, 0, across / length)
     return torch.mul(slope, factor).to(z.dtype)
 
 
@@ -248,6 +261,17 @@ KERNELS: dict[str, Callable[..., Any]] = {
 }
 
 
+def outside_autocast(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a kernel in the precision it is written in; torch leaves autocast on inside of an op."""
+
+    @functools.wraps(kernel)
+    def run(*arguments: Any) -> Any:
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            return kernel(*arguments)
+
+    return run
+
+
 def register() -> tuple[str, ...]:
     """Serve CUDA tensors in every op that the loaded libraries have no CUDA kernel for.
 
@@ -257,5 +281,5 @@ def register() -> tuple[str, ...]:
     has: Callable[[str, str], Any] = torch._C._dispatch_has_kernel_for_dispatch_key
     missing = tuple(name for name in KERNELS if not has(f"fctfast::{name}", "CUDA"))
     for name in missing:
-        torch.library.register_kernel(f"fctfast::{name}", "cuda", KERNELS[name])
+        torch.library.register_kernel(f"fctfast::{name}", "cuda", outside_autocast(KERNELS[name]))
     return missing

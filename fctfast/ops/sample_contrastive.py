@@ -32,6 +32,7 @@ def _(
     jitter: Sequence[float],
     jitter_share: float,
     grey_share: float,
+    flip_share: float,
 ) -> Tensor:
     return ids.new_empty((views * ids.shape[0], WORDS), dtype=torch.float32)
 
@@ -47,6 +48,7 @@ def sample_contrastive(
     jitter: tuple[float, float, float, float] = JITTER,
     jitter_share: float = 0.8,
     grey_share: float = 0.2,
+    flip_share: float = 0.5,
 ) -> Tensor:
     """Draw crop, flip, colour jitter and grey for each view of each sample.
 
@@ -65,6 +67,7 @@ def sample_contrastive(
             around 0 in turns of the colour circle; default .4, .4, .4, .1.
         jitter_share: share of views with colour jitter, default .8.
         grey_share: share of views without colours, default .2.
+        flip_share: share of views whose left and right change places, default .5.
 
     Returns:
         float32 [V*B, 16], view by view; :data:`COLUMNS` names the first twelve columns: top, left,
@@ -84,22 +87,27 @@ def sample_contrastive(
     if ids.dim() != 1:
         raise ValueError(f"{op}: expected ids int64 [B], got {shape_of(ids)}")
     if not 0 <= epoch < 2**32 or not 0 <= views < 2**24:
-        raise ValueError(f"{op}: expected epoch and views of at least 0, got {epoch} and {views}")
+        raise ValueError(
+            f"{op}: expected 0 <= epoch < 2^32 and 0 <= views < 2^24, got {epoch} and {views}"
+        )
     height, width = size
     if min(height, width) < 1:
         raise ValueError(f"{op}: expected sides of at least one pixel, got {height} x {width}")
     side_limit(op, height, width)
-    if not 0 < scale[0] <= scale[1] <= 1:
+    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
         raise ValueError(f"{op}: expected 0 < scale[0] <= scale[1] <= 1, got {scale}")
     if len(jitter) != 4 or not all(0 <= reach <= 1 for reach in jitter) or jitter[3] > 0.5:
         raise ValueError(
             f"{op}: expected jitter of four reaches in [0, 1], that of hue at most .5, got {jitter}"
         )
-    for name, share in (("jitter_share", jitter_share), ("grey_share", grey_share)):
+    shares = {"jitter_share": jitter_share, "grey_share": grey_share, "flip_share": flip_share}
+    for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ValueError(f"{op}: expected {name} in [0, 1], got {share}")
     params: Tensor = torch.ops.fctfast.sample_contrastive(
         ids, signed64(seed), epoch, views, height, width, list(scale), list(jitter),
-        float(jitter_share), float(grey_share),
+        float(jitter_share),
+        float(grey_share),
+        float(flip_share),
     )  # fmt: skip
     return params

@@ -14,6 +14,12 @@ from fctfast.ops._checks import once_differentiable, require_tensor, shape_of
 from fctfast.ops._gathered import GatheredSupConLoss
 
 OP = "supcon_loss"
+ALL = -1
+"""Number of own rows that stands for all from the first on: a number would fix N when compiled."""
+
+MIN_TEMPERATURE = 1e-3
+"""Below it s / t, rounded to float32, says too little about its exponential."""
+
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -21,7 +27,8 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 def _(
     z: Tensor, group: Tensor, first: int, rows: int, temperature: float, base_temperature: float
 ) -> tuple[Tensor, Tensor]:
-    return z.new_empty((), dtype=torch.float32), z.new_empty((rows,), dtype=torch.float64)
+    own = z.shape[0] - first if rows == ALL else rows
+    return z.new_empty((), dtype=torch.float32), z.new_empty((own,), dtype=torch.float64)
 
 
 @torch.library.register_fake(f"fctfast::{OP}_backward")
@@ -35,7 +42,7 @@ def _backward_fake(
     temperature: float,
     base_temperature: float,
 ) -> Tensor:
-    return z.new_empty((rows, z.shape[1]))
+    return z.new_empty((z.shape[0] - first if rows == ALL else rows, z.shape[1]))
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -46,12 +53,12 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> 
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     z, group, log_denominator = ctx.saved_tensors
-    if ctx.rows != len(z):
+    if ctx.rows not in (ALL, z.shape[0]) or ctx.first:
         raise NotImplementedError(
             f"{OP}: rows of another process have no gradient here; pass process_group"
         )
     made = torch.ops.fctfast.supcon_loss_backward(
-        grad, z, group, log_denominator, 0, ctx.rows, ctx.temperature, ctx.base_temperature
+        grad, z, group, log_denominator, 0, ALL, ctx.temperature, ctx.base_temperature
     )
     return made, None, None, None, None, None
 
@@ -75,14 +82,16 @@ def supcon_loss(
     `-(1/n_i) sum_positives s_ij/t + log sum_{j != i} exp(s_ij/t)`, times t / base_temperature; the
     mean is taken over the anchors that have a positive.
 
-    Memory beside z grows with N x D; work is two N x N x D products (eager torch takes three).
+    Memory beside z grows with N x D; work is two N x N x D products (eager torch takes three), a
+    half more below a temperature of about .013, and three for the own rows of several processes.
+    On CUDA there is no kernel yet: plain torch, blocks of rows.
 
     Args:
         z: float32, bfloat16 or float16 [N, D], for two views the first of all samples, then the
             second. Rows are normalised here, in float32 whatever the input; a row of zeros is left
             one (its similarities are 0, and so is its gradient).
         group: int64 [N], any numbers, on z's device.
-        temperature: t, above 0; default .1 (appendix C.5's code).
+        temperature: t, at least .001; default .1 (appendix C.5's code).
         base_temperature: scales the loss; default: temperature, which leaves it as it is.
         process_group: z holds this process's rows, of as many as it likes; the denominators and
             positives are those of all processes' rows together (group must be numbered alike
@@ -95,7 +104,8 @@ def supcon_loss(
 
     Raises:
         TypeError: z or group is no tensor, or of another dtype.
-        ValueError: shapes or devices do not fit, a temperature that is not above 0.
+        ValueError: shapes or devices do not fit, a temperature below .001, a base_temperature that
+            is not above 0.
 
     Source: Eq. 2, 9 and 10; Khosla et al. 2020, L_out (its 1/|P(i)|, as the text under Eq. 2 says).
 
@@ -107,7 +117,7 @@ def supcon_loss(
     base = temperature if base_temperature is None else base_temperature
     _check(z, group, temperature, base)
     if process_group is None:
-        loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, len(z), temperature, base)[0]
+        loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, ALL, temperature, base)[0]
         return loss
     gathered: Tensor = GatheredSupConLoss.apply(z, group, temperature, base, process_group)
     return gathered
@@ -136,7 +146,7 @@ def semi_supervised_groups(
     """
     op = "semi_supervised_groups"
     require_tensor(op, "labels", labels)
-    ids = torch.arange(len(labels), device=labels.device) if ids is None else ids
+    ids = torch.arange(labels.numel(), device=labels.device) if ids is None else ids
     for name, value, dtype in (
         ("labels", labels, torch.int64),
         ("clean", clean, torch.bool),
@@ -147,7 +157,7 @@ def semi_supervised_groups(
             raise TypeError(
                 f"{op}: expected {name} {str(dtype).removeprefix('torch.')}, got {shape_of(value)}"
             )
-        if value.dim() != 1 or value.shape != labels.shape:
+        if labels.dim() != 1 or value.shape != labels.shape:
             raise ValueError(
                 f"{op}: expected {name} [B], one a sample, got {shape_of(value)} beside labels "
                 f"{list(labels.shape)}"
@@ -171,6 +181,9 @@ def _check(z: Tensor, group: Tensor, temperature: float, base: float) -> None:
         raise ValueError(f"{OP}: expected group [{len(z)}], one a row of z, got {shape_of(group)}")
     if group.device != z.device:
         raise ValueError(f"{OP}: expected group on {z.device} as z, got {shape_of(group)}")
-    for name, value in (("temperature", temperature), ("base_temperature", base)):
-        if not (0 < value < math.inf):
-            raise ValueError(f"{OP}: expected {name} above 0, got {value}")
+    if not MIN_TEMPERATURE <= temperature < math.inf:
+        raise ValueError(
+            f"{OP}: expected temperature of at least {MIN_TEMPERATURE}, got {temperature}"
+        )
+    if not 0 < base < math.inf:
+        raise ValueError(f"{OP}: expected base_temperature above 0, got {base}")

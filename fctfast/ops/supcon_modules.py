@@ -42,8 +42,8 @@ class SupConLoss(_Contrastive):
     """Supervised contrastive loss, S-CTL; without labels that of SimCLR.
 
     Takes the place of SupContrast's `SupConLoss(temperature=.07)`: the same call, and the same
-    value for rows of unit length (others are normalised here). There, an anchor without a positive
-    made the loss NaN; here it does not count.
+    value for rows of unit length (others are normalised here). An anchor without a positive does
+    not count; there it makes the loss NaN or, in later versions, counts as 0 in the mean.
 
     Args:
         temperature: t, default .07.
@@ -90,22 +90,27 @@ class SupConLoss(_Contrastive):
             float32 [].
 
         Raises:
+            TypeError: labels are no whole numbers.
             ValueError: shapes do not fit, labels and mask together, a mask that is no partition.
         """
         _check_features("SupConLoss", features)
         samples, views = features.shape[:2]
         if labels is not None and mask is not None:
             raise ValueError("SupConLoss: expected labels or mask, got both")
+        ids = self._ids(samples, features.device)
         if mask is not None:
-            number = _classes_of(mask, samples)
+            number = ids[_classes_of(mask, samples).to(features.device)]
         elif labels is not None:
+            require_tensor("SupConLoss", "labels", labels)
+            if labels.is_floating_point() or labels.is_complex():
+                raise TypeError(f"SupConLoss: expected whole labels, got {shape_of(labels)}")
             number = labels.flatten()
             if len(number) != samples:
                 raise ValueError(
                     f"SupConLoss: expected labels [{samples}], one a sample, got {shape_of(labels)}"
                 )
         else:
-            number = self._ids(samples, features.device)
+            number = ids
         return self._loss(features, number.to(features.device, torch.int64).repeat(views))
 
 
@@ -176,7 +181,10 @@ class SSCTLLoss(_Contrastive):
                 f"SSCTLLoss: expected labels [{samples}], one a sample, got {shape_of(labels)}"
             )
         ids = self._ids(samples, features.device)
-        return self._loss(features, semi_supervised_groups(labels, clean, views, ids))
+        groups = semi_supervised_groups(
+            labels.to(features.device), clean.to(features.device), views, ids
+        )
+        return self._loss(features, groups)
 
 
 def _check_features(op: str, features: Tensor) -> None:
@@ -190,6 +198,8 @@ def _classes_of(mask: Tensor, samples: int) -> Tensor:
     require_tensor("SupConLoss", "mask", mask)
     if mask.shape != (samples, samples):
         raise ValueError(f"SupConLoss: expected mask [{samples}, {samples}], got {shape_of(mask)}")
+    if not samples:
+        return torch.zeros(0, dtype=torch.int64)
     alike = mask != 0
     number = alike.int().argmax(1)
     if not torch.equal(alike, number[:, None] == number[None, :]):

@@ -65,7 +65,7 @@ def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
         result["metrics"] = io.read_json(folder / METRICS)
     if not result:
         raise FileNotFoundError(
-            f"report: {folder} holds no results; give the run folder of detect, dbr or demo"
+            f"report: {folder} holds no results; give the run folder of detect, dbr, dst or demo"
         )
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     result["files"] = [p.relative_to(folder).as_posix() for p in files]

@@ -58,6 +58,7 @@ def augment(
             settings.views,
             (images.shape[1], images.shape[2]),
             scale=settings.scale,
+            flip_share=settings.flip_share,
             jitter=settings.jitter,
             jitter_share=settings.jitter_share,
             grey_share=settings.grey_share,

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from fctfast.train.stage import batch_bounds
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Rows [b] -> (features [V*b, D], outputs [V*b, K]), view by view; the same each time."""
@@ -34,7 +37,7 @@ def backward_in_chunks(
 
     Args:
         network: what ``forward`` runs.
-        forward: see :data:`Forward`; random augmentation must be keyed, dropout off.
+        forward: see :data:`Forward`; random augmentation must be keyed.
         rows: int64 [B], in the order in which the loss gets them.
         loss: (features [V*B, D], outputs [V*B, K]) -> scalar.
         chunk: rows that go through the network at once.
@@ -44,11 +47,13 @@ def backward_in_chunks(
         The loss, without a gradient.
 
     Raises:
-        ValueError: chunk below 1.
+        ValueError: chunk below 1, or a layer that drops at random: the second pass through the
+            network would be another one than the first.
     """
     if chunk < 1:
         raise ValueError(f"chunk: expected at least 1 row, got {chunk}")
-    parts = torch.split(rows, chunk)
+    _refuse_chance(network)
+    parts = [rows[first:end] for first, end in batch_bounds(len(rows), chunk)]
     with torch.no_grad():
         made = [forward(part) for part in parts]
     whole = [_join([one[kind] for one in made], views).requires_grad_() for kind in (0, 1)]
@@ -62,6 +67,19 @@ def backward_in_chunks(
             pairs = [(o, g) for o, g in zip(outputs, given, strict=True) if g is not None]
             torch.autograd.backward([o for o, _ in pairs], [g for _, g in pairs])
     return value.detach()
+
+
+def _refuse_chance(network: nn.Module) -> None:
+    for name, layer in network.named_modules():
+        # torchvision's StochasticDepth and timm's DropPath have names for their share of their own.
+        share = getattr(layer, "p", None) or getattr(layer, "drop_prob", None) or 0.0
+        kind = type(layer).__name__
+        drops = isinstance(layer, _DropoutNd) or kind in ("StochasticDepth", "DropPath")
+        if drops and layer.training and share > 0:
+            raise ValueError(
+                f"chunk: layer {name} ({kind}) drops at random, so a batch cannot go through the "
+                "network twice; use a network without, or the whole batch at once"
+            )
 
 
 def _join(parts: Sequence[Tensor], views: int) -> Tensor:

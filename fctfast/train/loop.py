@@ -62,7 +62,7 @@ class TrainingLoop:
         self.model.train()
         seen = 0
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        right: Tensor | None = torch.zeros((), dtype=torch.int64, device=self.device)
+        right = torch.zeros(2, dtype=torch.int64, device=self.device)
         batches = shuffled_batches(pass_, self.settings.batch_size, self.seed)
         for number, positions in enumerate(batches):
             lr = learning_rate(
@@ -75,12 +75,13 @@ class TrainingLoop:
             loss, hits = self._step(pass_, positions, lr)
             seen += len(positions)
             loss_sum += loss.double() * len(positions)
-            right = None if hits is None or right is None else right + hits
+            right += hits
             last = number + 1 == pass_.batches
             if self.device.type == "cpu" or last or number % CUDA_CHECK_EVERY == 0:
                 if not math.isfinite(float(loss_sum)):
                     self._fail(f"the loss became {float(loss_sum)}", pass_, number, lr)
-                shown = {} if right is None else {"accuracy": int(right) / seen}
+                accuracy = _share(right)
+                shown = {} if accuracy is None else {"accuracy": accuracy}
                 task.advance(1, loss=float(loss_sum) / seen, **shown)
             else:
                 task.advance(1)
@@ -92,30 +93,29 @@ class TrainingLoop:
             "step": pass_.first_step + pass_.batches,
             "lr": lr,
             "loss": float(loss_sum) / seen,
-            "accuracy": None if right is None else int(right) / seen,
+            "accuracy": _share(right),
             "seconds": time.monotonic() - began,
         }
 
-    def _step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor | None]:
-        """Take one optimiser step; return the batch's loss and number of right answers.
+    def _step(self, pass_: Pass, positions: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+        """Take one optimiser step; return the batch's loss and (right answers, answers), int64 [2].
 
-        Without an answer a sample (several views, compared with each other) nothing is right.
+        A target that is no class has no right answer, and neither has one of several views, which
+        are compared with each other.
         """
         stage = pass_.stage
-        labels = stage.data.labels[positions].to(self.device)
-        targets = labels
-        if stage.targets is not None:
-            targets = stage.targets[positions].to(self.device)
-        targets = targets.repeat(stage.views)
+        given = stage.data.labels if stage.targets is None else stage.targets
+        targets = given[positions].to(self.device).repeat(stage.views)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.zero_grad(set_to_none=True)
-        hits: Tensor | None = None
+        hits = torch.zeros(2, dtype=torch.int64, device=self.device)
 
         def loss_of(features: Tensor, logits: Tensor) -> Tensor:
-            nonlocal hits
             if stage.views == 1:
-                hits = (logits.detach().argmax(1) == labels).sum()
+                counted = (targets >= 0) & (targets < logits.shape[1])
+                hits[0] = ((logits.detach().argmax(1) == targets) & counted).sum()
+                hits[1] = counted.sum()
             return stage.loss(features, logits, targets)
 
         if stage.chunk is None or len(positions) <= stage.chunk:
@@ -172,6 +172,11 @@ class TrainingLoop:
             f"{pass_.batches} (learning rate {lr:g}); lower the learning rate or set clip_norm. "
             "The checkpoint of the pass before, if there is one, is intact"
         )
+
+
+def _share(right: Tensor) -> float | None:
+    hits, answers = right.tolist()
+    return hits / answers if answers else None
 
 
 def make_sgd(model: nn.Module, settings: SGDSettings) -> torch.optim.SGD:

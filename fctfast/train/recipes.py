@@ -2,8 +2,8 @@
 
 A recipe is a file in ``fctfast/recipes/`` (or the user's own) with the sections ``data``,
 ``model``, ``probe`` (SD), ``split``, ``base`` and ``br`` (D-BR), ``extractor`` and ``classifier``
-(D-ST). Each section is a frozen settings class
-written down; a key that the class does not have is an error.
+(D-ST). Each section is a frozen settings class written down; a key that the class does not have is
+an error.
 """
 
 from __future__ import annotations

@@ -113,6 +113,7 @@ class ViewSettings:
         views: of each image.
         scale: smallest and largest share of the area that a crop takes, before it is resized to
             the image's size.
+        flip_share: share of views that are mirrored, left and right.
         jitter: reach of brightness, contrast, saturation and hue.
         jitter_share: share of views whose colours are jittered.
         grey_share: share of views without colours.
@@ -122,6 +123,7 @@ class ViewSettings:
 
     views: int = 2
     scale: tuple[float, float] = (0.2, 1.0)
+    flip_share: float = 0.5
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     jitter_share: float = 0.8
     grey_share: float = 0.2
@@ -129,13 +131,14 @@ class ViewSettings:
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ValueError(f"views: expected at least 1, got {self.views}")
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale: expected two shares in (0, 1], rising, got {self.scale}")
-        if not all(0 <= reach <= 1 for reach in self.jitter) or self.jitter[3] > 0.5:
+        reaches = all(0 <= reach <= 1 for reach in self.jitter)
+        if len(self.jitter) != 4 or not reaches or self.jitter[3] > 0.5:
             raise ValueError(
                 f"jitter: expected four reaches in [0, 1], hue's at most .5, got {self.jitter}"
             )
-        for name in ("jitter_share", "grey_share"):
+        for name in ("flip_share", "jitter_share", "grey_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected a share in [0, 1], got {getattr(self, name)}")
 

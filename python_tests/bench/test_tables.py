@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,24 +41,28 @@ def test_runs_become_rows_and_rows_tables(
     assert tables.main([*run, "judged"]) == 0
     rows = {path.stem: io.read_json(path) for path in (tmp_path / "o").glob("*.json")}
     assert len(rows) == 6
-    secure = rows[f"{case.name}-ss-ctl-mce"]
+    secure = rows[f"{case.name}-t3-ss-ctl-mce"]
     # 40 samples of D_c and 10 of D_p; the baselines' classifier learns from all 200.
     assert secure["settings"]["extractor"]["learning"] == "ss-ctl"
     assert 0 <= secure["d_p_poisoned"] <= 1
     assert secure["test"]["badnets-all2one"]["test_samples"] == 60
     # The classifiers of one extractor start from the same features.
-    assert secure["loss"] == rows[f"{case.name}-ss-ctl-ce"]["loss"]
-    assert secure["loss"] != rows[f"{case.name}-ctl-mce"]["loss"]
+    assert secure["loss"] == rows[f"{case.name}-t3-ss-ctl-ce"]["loss"]
+    assert secure["loss"] != rows[f"{case.name}-t3-ctl-mce"]["loss"]
     assert tables.main([*run, "lambda"]) == 0
     assert tables.main([*run, "clean"]) == 0
     # Weight .001 of the sweep is the run of the table.
-    swept = io.read_json(tmp_path / "o" / f"{case.name}-ss-ctl-mce-lambda0.001.json")
+    swept = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-lambda0.001.json")
     assert swept["test"] == secure["test"]
     monkeypatch.setattr(tables, "Bench", None)
     assert tables.main([*run, "judged"]) == 0  # done is done
     assert tables.main(["table", "--out", str(tmp_path / "o")]) == 0
     printed = capsys.readouterr().out
-    assert "| badnets-all2one | D-ST | 1 |" in printed
-    assert "| badnets-all2one | Baseline2 (S-CTL + CE) | 1 |" in printed
-    assert "| blend-signal (set without poison) | D-ST | 1 |" in printed
+    assert "| digits, 200, target 3, badnets-all2one, 20 % | D-ST | 1 |" in printed
+    assert "badnets-all2one, 20 % | Baseline2 (S-CTL + CE) | 1 |" in printed
+    assert "blend-signal, no poison | D-ST | 1 |" in printed
     assert "D-ST, lambda_p 1 " in printed
+    changed = replace(config, classifier=replace(config.classifier, budget=Budget(3)))
+    monkeypatch.setattr(tables.DSTConfig, "from_recipe", lambda _: changed)
+    with pytest.raises(SystemExit, match=r"classifier.budget.epochs \(2 there, 3 now\)"):
+        tables.main([*run, "judged"])

@@ -35,7 +35,11 @@ def test_it_trains_a_secure_model_on_an_earlier_audit(
     # The same command again has nothing to do, and says it to a person.
     again = invoke(*command, "--detection", audit, "-q")
     assert again.exit_code == 0
-    assert "Secure training" in again.stdout
+    assert "Training, D-ST" in again.stdout
+    assert "D_p still as labelled" in again.stdout
+    reported = invoke("report", out)
+    assert reported.exit_code == 0
+    assert "Training, D-ST" in reported.stdout
     assert "secure.safetensors" in again.stdout
     # Another loss is another run.
     other = invoke(*command, "--detection", audit, "--lambda-p", "0.5", "-q")
@@ -52,7 +56,7 @@ def test_a_baseline_has_no_audit(
     command = ["dst", "--data-dir", poisoned, "--recipe", tiny, "--extractor", "s-ctl"]
     done = invoke(*command, "--classifier", "ce", "--out", tmp_path / "b2", "-q")
     assert done.exit_code == 0, done.stderr
-    assert "Secure training" in done.stdout
+    assert "Training, Baseline2" in done.stdout
     assert not (tmp_path / "b2" / "detect").exists()
     assert (
         io.read_json(tmp_path / "b2" / "run.json")["settings"]["config"]["extractor"]["learning"]
@@ -67,9 +71,24 @@ def test_a_baseline_has_no_audit(
         (["--lambda-p", "-1"], "lambda_p: expected at least 0"),
         (
             ["--extractor", "ctl", "--classifier", "ce", "--detection", "RUN"],
-            "neither stage uses one",
+            "--detection: Baseline1 has no audit",
         ),
         (["--detection", "RUN", "--alpha-p", "0.1"], "--alpha-p 0.1 would change nothing"),
+        (
+            [
+                "--extractor",
+                "s-ctl",
+                "--classifier",
+                "ce",
+                "--alpha-c",
+                "0.3",
+                "--mode",
+                "published",
+                "--fail-on-suspicious",
+            ],
+            "--mode, --alpha-c, --fail-on-suspicious: Baseline2 has no audit",
+        ),
+        (["--extractor", "ss-ctl", "--classifier", "ce", "--lambda-p", "1"], "it weighs D_p"),
     ],
 )
 def test_impossible_options_are_refused_before_anything_is_opened(
@@ -79,3 +98,15 @@ def test_impossible_options_are_refused_before_anything_is_opened(
     assert done.exit_code == 2
     assert words in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_size_and_the_precision_asked_for_reach_every_stage(
+    poisoned: Path, tiny: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    command = ["dst", "--data-dir", poisoned, "--recipe", tiny, "--image-size", "20", "--amp"]
+    done = invoke(*command, "--out", tmp_path / "run", "-q")
+    assert done.exit_code == 0, done.stderr
+    config = io.read_json(tmp_path / "run" / "run.json")["settings"]["config"]
+    for stage in ("extractor", "classifier"):
+        assert config[stage]["fit"]["precision"] == "bfloat16"
+    assert load_model(tmp_path / "run" / "secure.safetensors")[1].image_size == (20, 20)

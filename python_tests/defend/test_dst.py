@@ -127,6 +127,55 @@ def test_another_setting_does_not_go_on_with_the_old_state(
             DST(changed).run(small_set, out=tmp_path, seed=2)
 
 
+def test_another_d_c_does_not_go_on_with_the_old_state(
+    small_set: ImageSet, secure: DSTConfig, finished: tuple[Secured, Path], tmp_path: Path
+) -> None:
+    detection = finished[0].detection
+    assert detection is not None
+    DST(secure).run(small_set, out=tmp_path, seed=2, detection=detection)
+    other = replace(detection, split=detection.scores.split(0.4, 0.1))
+    with pytest.raises(ValueError, match="targets"):
+        DST(secure).run(small_set, out=tmp_path, seed=2, detection=other)
+
+
+def test_a_user_s_own_classifier_of_two_layers_learns_alone() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.bend = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+            self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 3)
+
+        def features(self, x: Tensor) -> Tensor:
+            return self.bend(self.body(x)).relu().mean((2, 3))
+
+        def classify(self, features: Tensor) -> Tensor:
+            return self.last(self.first(features).relu())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.classify(self.features(x))
+
+    own = Own()
+    own.body.weight.requires_grad_(False)
+    Frozen(own, torch.zeros(1, 3, 8, 8))
+    learning = {name for name, p in own.named_parameters() if p.requires_grad}
+    assert learning == {"first.weight", "first.bias", "last.weight", "last.bias"}
+
+
+def test_what_is_not_used_is_refused_before_the_audit(
+    small_set: ImageSet, secure: DSTConfig, finished: tuple[Secured, Path]
+) -> None:
+    baseline = replace(
+        secure,
+        extractor=replace(secure.extractor, learning="ctl"),
+        classifier=replace(secure.classifier, loss="ce"),
+    )
+    with pytest.raises(ValueError, match="Baseline1 uses no detection"):
+        DST(baseline).run(small_set, detection=finished[0].detection)
+    nobody = replace(secure, detect=replace(secure.detect, alpha_c=0.0))
+    with pytest.raises(ValueError, match="D_c is empty with alpha_c 0"):
+        DST(nobody).run(small_set)
+
+
 def test_stage_1_learns_features_and_stage_2_the_classifier_alone(
     small_set: ImageSet, secure: DSTConfig
 ) -> None:
@@ -179,9 +228,9 @@ def test_the_whole_of_d_c_can_be_one_batch(small_set: ImageSet, secure: DSTConfi
         for chunk in (None, 30)
     ]
     assert [record["steps"] for record in made] == [1, 1]
-    # Batch norm's statistics are those of a part; the loss compares all 200 views either way.
-    assert made[0]["loss"] == pytest.approx(made[1]["loss"], rel=0.2)
-    assert made[0]["loss"] > 0.9 * torch.tensor(199.0 / 66).log()
+    # Batch norm's statistics are those of a part; the loss compares all 200 views either way. Of
+    # parts of 60 views it would be smaller by the logarithm of 3.3, times t / base_temperature.
+    assert made[0]["loss"] == pytest.approx(made[1]["loss"], abs=0.5)
 
 
 def test_groups_say_which_labels_are_trusted(small_set: ImageSet) -> None:
@@ -221,15 +270,15 @@ def test_an_empty_d_c_is_refused_and_an_empty_d_p_is_not(
 
 def test_features_of_a_frozen_network_rest_in_training_mode() -> None:
     network = create_model("resnet18", num_classes=3, width=4)
-    frozen = Frozen(network).train()
     x = torch.rand(8, 3, 32, 32)
+    frozen = Frozen(network, x).train()
     first = frozen(x)
     first.sum().backward()
     assert torch.equal(frozen(x), first)
     assert network.training is False
     learning = [name for name, p in network.named_parameters() if p.grad is not None]
     assert learning == ["fc.weight", "fc.bias"]
-    parameters = classifier_parameters(network)
+    parameters = classifier_parameters(network, x)
     assert [p is q for p, q in zip(parameters, network.fc.parameters(), strict=True)] == [True] * 2
 
 
@@ -239,6 +288,11 @@ def test_features_of_a_frozen_network_rest_in_training_mode() -> None:
         (lambda: ExtractorSettings(learning="simclr"), "learning: expected one of ss-ctl"),
         (lambda: ExtractorSettings(views=ViewSettings(views=1)), "at least 2"),
         (lambda: ExtractorSettings(projection=0), "projection: expected at least 1"),
+        (lambda: ExtractorSettings(chunk=1), "chunk: expected at least 2"),
+        (lambda: ExtractorSettings(temperature=0.0), "temperature: expected more than 0"),
+        (lambda: ClassifierSettings(lambda_p=float("nan")), "lambda_p: expected at least 0"),
+        (lambda: ViewSettings(scale=(0.1,)), "scale: expected two shares"),
+        (lambda: ViewSettings(jitter=(0.1, 0.1, 0.1)), "jitter: expected four reaches"),
         (lambda: ClassifierSettings(loss="mse"), "loss: expected one of mce, ce"),
         (lambda: ClassifierSettings(lambda_p=-1.0), "lambda_p: expected at least 0"),
         (lambda: ClassifierSettings(augment=ViewSettings(views=2)), "one view an image"),

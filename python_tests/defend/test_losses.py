@@ -1,10 +1,11 @@
-"""Facts about the losses of BR."""
+"""Facts about the losses of the defences."""
 
 from __future__ import annotations
 
 import torch
 
-from fctfast.defend import l_relearn, l_unlearn
+from fctfast.defend import Contrastive, MixedCrossEntropy, l_relearn, l_unlearn
+from fctfast.ops import supcon_loss
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]], dtype=torch.float64)
 LABELS = torch.tensor([0, 2])
@@ -23,3 +24,29 @@ def test_descent_on_unlearn_lowers_the_given_labels_probability() -> None:
     before = LOGITS.softmax(1)[torch.arange(2), LABELS]
     after = (LOGITS - gradient).softmax(1)[torch.arange(2), LABELS]
     assert bool((after < before).all())
+
+
+def test_mixed_cross_entropy_is_equation_three() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5], [0.3, 0.2, 0.1], [1.0, 0.0, 4.0]])
+    log_g = logits.double().softmax(1).log()
+    loss = MixedCrossEntropy(3, lambda_p=0.25)
+    # Rows 0 and 2 are of D_c with labels 0 and 1, rows 1 and 3 of D_p with labels 2 and 0.
+    targets = torch.tensor([0, 3 + 2, 1, 3 + 0])
+    wanted = -(log_g[0, 0] + log_g[2, 1]) / 2 + 0.25 * (log_g[1, 2] + log_g[3, 0]) / 2
+    torch.testing.assert_close(loss(logits, logits.double(), targets), wanted)
+    clean, flagged = targets % 3, 3 + targets % 3
+    every = log_g[torch.arange(4), clean].mean()
+    torch.testing.assert_close(loss(logits, logits.double(), clean), -every)
+    torch.testing.assert_close(loss(logits, logits.double(), flagged), 0.25 * every)
+
+
+def test_contrastive_pairs_the_views_of_a_sample() -> None:
+    made = torch.Generator().manual_seed(0)
+    first = torch.randn(6, 4, generator=made)
+    second = first + 0.01 * torch.randn(6, 4, generator=made)
+    loss, alone = Contrastive(0.1, 0.1), -1 - torch.arange(6)
+    z = torch.cat([first, second])
+    value = loss(z, z, alone.repeat(2))
+    torch.testing.assert_close(value, supcon_loss(z, alone.repeat(2), 0.1))
+    # Views that lie side by side belong together; paired otherwise the loss is large.
+    assert float(value) < 0.5 < float(loss(z, z, alone.repeat_interleave(2)))

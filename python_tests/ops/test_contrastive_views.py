@@ -39,7 +39,13 @@ def row(**words: float) -> Tensor:
 @pytest.mark.parametrize("size", [(32, 32), (17, 40), (200, 9), (9, 200), (1, 1)])
 def test_parameters_are_those_of_the_reference(size: tuple[int, int]) -> None:
     ids = torch.tensor([0, 5, 2**40, -3, *range(100, 160)])
-    for seed, how in ((7, {}), (-(2**60), {"scale": (0.08, 0.5), "jitter": (0.1, 0.2, 0.3, 0.5)})):
+    for seed, how in (
+        (7, {}),
+        (
+            -(2**60),
+            {"scale": (0.08, 0.5), "jitter": (0.1, 0.2, 0.3, 0.5), "flip_share": 0.1},
+        ),
+    ):
         ours = sample_contrastive(ids, seed, 3, 2, size, **how)
         assert torch.equal(ours, reference.sample_contrastive(ids, seed, 3, 2, size, **how))
         top, left, height, width = (ours[:, i] for i in range(4))
@@ -99,8 +105,7 @@ def test_views_against_torchvision(size: tuple[int, int], out: tuple[int, int] |
 
 def test_every_order_of_the_colours() -> None:
     batch = images(1, 32, 32)
-    for number, order in enumerate(itertools.permutations(range(4))):
-        del order
+    for number in range(24):
         params = row(jitter=1, order=number, brightness=1.3, contrast=0.6, saturation=1.4, hue=-0.1)
         ours = contrastive_views(batch, params, 0.0, 1.0)
         wanted = reference.contrastive_views(batch, params, 0.0, 1.0)
@@ -208,7 +213,7 @@ def test_opcheck_and_compile() -> None:
     params = sample_contrastive(torch.arange(3), 0, 0, 2, (8, 8))
     how = (MEAN, STD, 6, 5, True, torch.float16, True)
     torch.library.opcheck(torch.ops.fctfast.contrastive_views, (batch, params, *how))
-    numbers = (torch.arange(3), 0, 0, 2, 8, 8, [0.2, 1.0], [0.4, 0.4, 0.4, 0.1], 0.8, 0.2)
+    numbers = (torch.arange(3), 0, 0, 2, 8, 8, [0.2, 1.0], [0.4, 0.4, 0.4, 0.1], 0.8, 0.2, 0.5)
     torch.library.opcheck(torch.ops.fctfast.sample_contrastive, numbers)
     compiled = torch.compile(lambda b: contrastive_views(b, params, MEAN, STD) * 2, fullgraph=True)
     assert torch.equal(compiled(batch), contrastive_views(batch, params, MEAN, STD) * 2)
@@ -229,6 +234,9 @@ def test_opcheck_and_compile() -> None:
         ({"std": 0.0}, ValueError, "std without zeros"),
         ({"mean": [0.5, 0.5]}, ValueError, "mean of 3 values"),
         ({"size": (0, 4)}, ValueError, "at least one pixel"),
+        ({"size": 8}, ValueError, r"size \(height, width\) in whole pixels, got 8"),
+        ({"size": (8.0, 8)}, ValueError, "whole pixels"),
+        ({"std": float("nan")}, ValueError, "std without zeros"),
         ({"layout": "hwc"}, ValueError, "layout='nhwc' or 'nchw'"),
     ],
 )
@@ -248,9 +256,11 @@ def test_errors_teach(change: dict[str, Any], kind: type[Exception], words: str)
     [
         ({"ids": torch.zeros(3)}, TypeError, "ids int64"),
         ({"ids": torch.zeros(3, 1, dtype=torch.int64)}, ValueError, r"int64 \[B\]"),
-        ({"epoch": -1}, ValueError, "at least 0, got -1"),
+        ({"epoch": -1}, ValueError, "0 <= epoch"),
         ({"size": (0, 8)}, ValueError, "at least one pixel"),
         ({"scale": (0.5, 0.2)}, ValueError, r"0 < scale\[0\]"),
+        ({"scale": (0.5,)}, ValueError, r"0 < scale\[0\]"),
+        ({"epoch": 2**32}, ValueError, r"epoch < 2\^32"),
         ({"jitter": (0.4, 0.4, 0.4, 0.6)}, ValueError, "that of hue at most .5"),
         ({"grey_share": 1.5}, ValueError, "grey_share in"),
     ],

@@ -84,9 +84,26 @@ def test_contrastive_views() -> None:
     torch.testing.assert_close(made, ours)
 
 
+def test_parameters_of_another_size_are_refused() -> None:
+    images = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    params = sample_contrastive(torch.arange(1), 0, 0, 1, (32, 32))
+    with pytest.raises(RuntimeError, match="expected a crop inside 8 x 8"):
+        plain.contrastive_views(
+            images, params, [0.5] * 3, [0.2] * 3, 8, 8, True, torch.float32, False
+        )
+
+
+def test_autocast_does_not_reach_into_a_kernel() -> None:
+    z, group = random(200, 24), torch.arange(200) % 9
+    how = (z, group, 0, -1, 0.1, 0.07)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = plain.outside_autocast(plain.supcon_loss)(*how)
+    assert torch.equal(made[1], plain.supcon_loss(*how)[1])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("temperature", [0.1, 0.01])
-@pytest.mark.parametrize(("rows", "first", "own"), [(200, 0, 200), (1500, 300, 1100), (3, 1, 0)])
+@pytest.mark.parametrize(("rows", "first", "own"), [(200, 0, -1), (1500, 300, 1100), (3, 1, 0)])
 def test_supcon_loss(
     rows: int, first: int, own: int, temperature: float, dtype: torch.dtype
 ) -> None:

@@ -171,10 +171,45 @@ def test_the_length_of_rows_does_not_matter(factor: float) -> None:
     assert error(factor * flatter.double(), slope.double()) <= 1e-5
 
 
-def test_nan_stays() -> None:
-    z = random(40, 8).float()
-    z[5, 1] = math.nan
-    assert math.isnan(float(supcon_loss(z, labels(40, 3))))
+@pytest.mark.parametrize("temperature", [0.1, 0.01])
+@pytest.mark.parametrize("payload", [0x7FC00000, 0x7FC00001, -1])
+def test_nan_stays(temperature: float, payload: int) -> None:
+    z, group = random(40, 8).float(), labels(40, 3)
+    z[5, 1] = torch.tensor(payload, dtype=torch.int32).view(torch.float32)
+    group[5] = 77  # even in a row without a positive
+    loss, slope = value_and_slope(supcon_loss, z, group, temperature)
+    assert math.isnan(float(loss))
+    assert bool(slope.isnan().any())
+
+
+@pytest.mark.parametrize("n", [31, 32, 33, 129, 300])
+@pytest.mark.parametrize("width", [1, 2, 16])
+@pytest.mark.parametrize("temperature", [1e-3, 0.005, 0.0112, 0.0115, 0.012, 0.02])
+def test_small_temperatures_beside_rows_without_a_positive(
+    n: int, width: int, temperature: float
+) -> None:
+    z, group = random(n, width).float(), labels(n, max(2, n // 3))
+    group[: n // 8] = torch.arange(1000, 1000 + n // 8)
+    loss, slope = value_and_slope(supcon_loss, z, group, temperature)
+    exact, wanted = value_and_slope(reference.supcon_loss, z.double(), group, temperature)
+    assert float(loss) == pytest.approx(float(exact), rel=1e-5, abs=1e-6 / temperature)
+    assert bool(slope.isfinite().all())
+    if width > 1:
+        plain = value_and_slope(reference.supcon_loss, z, group, temperature)[1]
+        # Exponents are rounded at their own size here, at their difference's there.
+        assert error(slope, wanted) <= 6 * error(plain, wanted) + 1e-5
+
+
+@pytest.mark.parametrize(("temperature", "base"), [(1 / 84, None), (1e20, 1.0), (1e30, 1.0)])
+def test_extreme_temperatures_keep_the_gradient(temperature: float, base: float | None) -> None:
+    z, group = torch.tensor([[1.0, 0.2], [-1.0, -0.25], [0.3, 1.0]]), torch.tensor([0, 0, 1])
+
+    def slope(loss: Callable[..., Tensor], z: Tensor) -> Tensor:
+        z = z.detach().requires_grad_()
+        return torch.autograd.grad(loss(z, group, temperature, base), z)[0]
+
+    exact = slope(reference.supcon_loss, z.double())
+    assert error(slope(supcon_loss, z), exact) <= 1e-4
 
 
 def test_rows_need_not_lie_together_and_groups_may_be_any_numbers() -> None:
@@ -280,6 +315,22 @@ def test_opcheck_and_compile() -> None:
     torch.testing.assert_close(slope, wanted)
 
 
+def test_one_compilation_serves_every_number_of_rows() -> None:
+    graphs = 0
+
+    def count(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        nonlocal graphs
+        graphs += 1
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled = torch.compile(supcon_loss, backend=count, dynamic=True, fullgraph=True)
+    for n in (40, 52, 64):
+        z, group = random(n, 8).float(), labels(n, 3)
+        torch.testing.assert_close(compiled(z, group), supcon_loss(z, group))
+    assert graphs == 1
+
+
 def test_autocast_takes_what_the_network_gives() -> None:
     layer = torch.nn.Linear(8, 16)
     with torch.autocast("cpu", torch.bfloat16):
@@ -334,7 +385,7 @@ def test_other_readings_of_eq_2() -> None:
         ({"z": torch.zeros(4)}, ValueError, r"expected z of shape \[N, D\], got float32 \[4\]"),
         ({"z": torch.zeros(4, 0)}, ValueError, r"z of shape \[N, D\]"),
         ({"group": torch.zeros(3, dtype=torch.int64)}, ValueError, r"expected group \[4\]"),
-        ({"temperature": 0.0}, ValueError, "expected temperature above 0, got 0.0"),
+        ({"temperature": 0.0}, ValueError, "expected temperature of at least 0.001, got 0.0"),
         ({"base_temperature": math.nan}, ValueError, "base_temperature above 0, got nan"),
     ],
 )

@@ -84,6 +84,11 @@ def test_errors_teach() -> None:
         SupConLoss()(FEATURES, LABELS[:5])
     with pytest.raises(ValueError, match=r"expected labels \[6\]"):
         SSCTLLoss()(FEATURES, LABELS[:5], LABELS[:5] > 0)
+    with pytest.raises(TypeError, match=r"expected whole labels, got float32 \[6\]"):
+        SupConLoss()(FEATURES, LABELS.float())
+    with pytest.raises(TypeError, match="labels to be a tensor, got list"):
+        SupConLoss()(FEATURES, [0, 1, 0, 2, 1, 2])  # type: ignore[arg-type]
+    assert float(SupConLoss()(FEATURES[:0], mask=torch.zeros(0, 0))) == 0
     with pytest.raises(ValueError, match=r"expected mask \[6, 6\]"):
         SupConLoss()(FEATURES, mask=torch.eye(5))
     chain = torch.eye(6)

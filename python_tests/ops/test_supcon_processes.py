@@ -20,7 +20,7 @@ import sys
 import torch, torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from fctfast.io import read_tensors, write_tensors
-from fctfast.ops import SSCTLLoss, supcon_loss
+from fctfast.ops import SSCTLLoss, SupConLoss, supcon_loss
 
 folder, rank, counts = sys.argv[1], int(sys.argv[2]), [int(c) for c in sys.argv[3].split(",")]
 torch.set_num_threads(1)
@@ -47,6 +47,9 @@ made["half"] = half.grad.float()
 features = z[: min(counts)].reshape(-1, 1, z.shape[1]).repeat(1, 2, 1)
 clean = torch.zeros(len(features), dtype=torch.bool)
 made["alone"] = SSCTLLoss(process_group=everybody)(features, clean.long(), clean)
+# A mask knows its own process's samples only.
+mask = torch.eye(len(features))
+made["masked"] = SupConLoss(0.1, process_group=everybody)(features, mask=mask)
 made = {name: value.detach() for name, value in made.items()}
 write_tensors(f"{folder}/made-{rank}.safetensors", made, {})
 dist.destroy_process_group()
@@ -55,19 +58,23 @@ dist.destroy_process_group()
 
 def run(folder: Path, counts: list[int], given: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     write_tensors(folder / "given.safetensors", given, {})
-    arguments = [str(folder), "RANK", ",".join(map(str, counts))]
+    of_all = ",".join(map(str, counts))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, *(str(rank) if a == "RANK" else a for a in arguments)],
+            [sys.executable, "-c", WORKER, str(folder), str(rank), of_all],
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder,
         )
         for rank in range(len(counts))
     ]
-    for process in processes:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+    try:
+        for process in processes:
+            _, said = process.communicate(timeout=300)
+            assert process.returncode == 0, said
+    finally:
+        for process in processes:  # the others wait for one that failed
+            process.kill()
     return [read_tensors(folder / f"made-{rank}.safetensors")[0] for rank in range(len(counts))]
 
 
@@ -120,3 +127,4 @@ def test_gradient_is_that_of_one_process(counts: list[int], tmp_path: Path) -> N
     kept = torch.cat([z[start : start + few] for start in starts])
     alone = supcon_loss(kept.repeat(2, 1), torch.arange(len(kept)).repeat(2), 0.1, 0.07)
     assert float(found[0]["alone"]) == pytest.approx(float(alone), rel=1e-5)
+    assert float(found[0]["masked"]) == pytest.approx(float(alone), rel=1e-5)

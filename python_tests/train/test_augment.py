@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctfast.train import AugmentSettings, augment, normalise
+from fctfast.train import AugmentSettings, ViewSettings, augment, normalise
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 ALL = AugmentSettings(crop=4, flip=True, rotation=15)
@@ -20,7 +20,7 @@ def _images(count: int, height: int = 12, width: int = 10) -> Tensor:
     return torch.randint(1, 256, (count, height, width, 3), dtype=torch.uint8, generator=rng)
 
 
-def _augment(images: Tensor, ids: Tensor, settings: AugmentSettings, **other: Any) -> Tensor:
+def _augment(images: Tensor, ids: Tensor, settings: Any, **other: Any) -> Tensor:
     key = {"seed": 1, "purpose": "base", "epoch": 2} | other
     return augment(images, ids, settings, mean=MEAN, std=STD, **key)
 
@@ -38,20 +38,32 @@ def test_without_augmentation_images_are_normalised_as_the_table_says() -> None:
     assert torch.equal(normalise(images, MEAN, STD), expected)
 
 
-@pytest.mark.parametrize("settings", [ALL, AugmentSettings(crop=2), AugmentSettings(flip=True)])
-def test_neither_order_nor_batch_size_matters(settings: AugmentSettings) -> None:
+@pytest.mark.parametrize(
+    "settings", [ALL, AugmentSettings(crop=2), AugmentSettings(flip=True), ViewSettings()]
+)
+def test_neither_order_nor_batch_size_matters(settings: AugmentSettings | ViewSettings) -> None:
     images, ids = _images(9), torch.arange(9) * 1000
-    whole = _augment(images, ids, settings)
+    views = settings.views if isinstance(settings, ViewSettings) else 1
+
+    def by_sample(rows: Tensor) -> Tensor:
+        made = _augment(images[rows], ids[rows], settings)
+        return made.view(views, len(rows), *made.shape[1:])
+
+    whole = by_sample(torch.arange(9))
     order = torch.tensor([8, 3, 0, 5, 1, 2, 7, 6, 4])
-    assert torch.equal(_augment(images[order], ids[order], settings), whole[order])
-    alone = torch.cat([_augment(images[i : i + 1], ids[i : i + 1], settings) for i in range(9)])
+    assert torch.equal(by_sample(order), whole[:, order])
+    alone = torch.cat([by_sample(torch.tensor([i])) for i in range(9)], 1)
     assert torch.equal(alone, whole)
 
 
+@pytest.mark.parametrize("settings", [ALL, ViewSettings()])
 @pytest.mark.parametrize("other", [{"seed": 2}, {"epoch": 3}, {"purpose": "relearn"}])
-def test_seed_epoch_and_purpose_each_change_the_draws(other: dict[str, Any]) -> None:
+def test_seed_epoch_and_purpose_each_change_the_draws(
+    other: dict[str, Any], settings: AugmentSettings | ViewSettings
+) -> None:
     images, ids = _images(32), torch.arange(32)
-    assert not torch.equal(_augment(images, ids, ALL), _augment(images, ids, ALL, **other))
+    made = _augment(images, ids, settings)
+    assert not torch.equal(made, _augment(images, ids, settings, **other))
 
 
 def test_every_crop_is_a_window_of_the_padded_image_and_all_windows_occur() -> None:

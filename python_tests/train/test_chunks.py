@@ -88,6 +88,26 @@ def test_running_statistics_see_a_batch_once() -> None:
     assert network.norm.momentum == 0.1
 
 
+def test_a_last_part_of_one_row_joins_the_one_before_it() -> None:
+    seen: list[int] = []
+
+    def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append(len(rows))
+        made = rows.float()[:, None].requires_grad_()
+        return made, made
+
+    backward_in_chunks(nn.Identity(), forward, torch.arange(9), lambda f, _: f.sum(), chunk=4)
+    assert seen == [4, 5, 4, 5]
+
+
+def test_layers_that_drop_at_random_are_refused() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    with pytest.raises(ValueError, match=r"layer 1 \(Dropout\) drops at random"):
+        backward_in_chunks(
+            network, lambda r: (r, r), torch.arange(3), lambda f, _: f.sum(), chunk=2
+        )
+
+
 def test_a_chunk_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 row, got 0"):
         backward_in_chunks(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fctfast.data.statistics import CIFAR10_MEAN, CIFAR100_STD, IMAGENET_MEAN
-from fctfast.defend import BaseSettings, RemovalSettings
+from fctfast.defend import BaseSettings, ClassifierSettings, ExtractorSettings, RemovalSettings
 from fctfast.detect.probe import ProbeSettings
 from fctfast.train import FitSettings, SplitSettings, load_recipe, recipe_names
 
@@ -28,6 +28,27 @@ def test_every_shipped_recipe_builds_every_section(name: str) -> None:
     recipe.section("probe", ProbeSettings)
     recipe.section("base", BaseSettings)
     recipe.section("br", RemovalSettings)
+    recipe.section("extractor", ExtractorSettings)
+    recipe.section("classifier", ClassifierSettings)
+
+
+def test_cifar10_has_the_published_d_st() -> None:
+    recipe = load_recipe("cifar10")
+    extractor = recipe.section("extractor", ExtractorSettings)
+    assert (extractor.temperature, extractor.base_temperature) == (0.1, 0.07)
+    assert (extractor.budget.epochs, extractor.fit.batch_size, extractor.projection) == (
+        200, 512, 128,
+    )  # fmt: skip
+    assert (extractor.fit.sgd.lr, extractor.fit.sgd.weight_decay) == (0.5, 1e-4)
+    schedule = extractor.fit.schedule
+    assert (schedule.warmup_epochs, schedule.warmup_from, schedule.final) == (10, 0.01, 1e-3)
+    assert (extractor.views.views, extractor.views.scale) == (2, (0.2, 1.0))
+    assert extractor.views.jitter == (0.4, 0.4, 0.4, 0.1)
+    assert (extractor.views.jitter_share, extractor.views.grey_share) == (0.8, 0.2)
+    classifier = recipe.section("classifier", ClassifierSettings)
+    assert (classifier.lambda_p, classifier.budget.epochs) == (0.001, 10)
+    assert (classifier.fit.sgd.lr, classifier.fit.sgd.weight_decay) == (5.0, 0.0)
+    assert (classifier.augment.views, classifier.augment.jitter_share) == (1, 0.8)
 
 
 def test_cifar10_is_the_published_setting() -> None:

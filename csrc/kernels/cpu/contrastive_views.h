@@ -26,8 +26,8 @@ struct Resampling {
   std::vector<float> weight;  // [tap][position]
 
   // As torch has it: a triangle as wide as two inputs, or two outputs if those are further apart.
-  // Reading starts at `offset`; `gain` multiplies.
-  void make(int64_t inputs, int64_t outputs, int64_t offset, bool mirrored, double gain) {
+  // `gain` multiplies.
+  void make(int64_t inputs, int64_t outputs, bool mirrored, double gain) {
     const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
     const double reach = std::max(scale, 1.0);
     taps = std::min<int64_t>(inputs, static_cast<int64_t>(std::ceil(reach)) * 2 + 1);
@@ -48,7 +48,7 @@ struct Resampling {
         total += part[static_cast<size_t>(t)];
       }
       const int64_t place = mirrored ? outputs - 1 - i : i;
-      first[static_cast<size_t>(place)] = static_cast<int32_t>(from + offset);
+      first[static_cast<size_t>(place)] = static_cast<int32_t>(from);
       for (int64_t t = 0; t < taps; ++t)
         weight[static_cast<size_t>(t * outputs + place)] =
             static_cast<float>(part[static_cast<size_t>(t)] / total * gain);
@@ -94,7 +94,7 @@ class ContrastiveView {
   explicit ContrastiveView(const ContrastiveViewsArgs& a)
       : a_(a),
         plane_((a.out_height * a.out_width + 15) / 16 * 16),
-        planes_(static_cast<size_t>(3 * plane_)),
+        planes_(static_cast<size_t>(a.channels * plane_)),
         row_(static_cast<size_t>(a.channels * a.width)),
         rows_(static_cast<size_t>(a.channels * a.height * a.out_width)) {
     for (int64_t c = 0; c < a.channels; ++c) scale_.push_back(1.0f / a.std[c]);
@@ -103,7 +103,7 @@ class ContrastiveView {
   void make(int64_t view) {
     const float* p = a_.params + view * kContrastiveWords;
     resize(view % a_.batch, p);
-    const bool jitter = p[kJitter] != 0, grey = p[kGray] != 0;
+    const bool jitter = p[kJitter] != 0, grey = p[kGrey] != 0;
     int order[4];
     permutation(static_cast<int>(p[kOrder]), order);
     const int contrast = jitter ? static_cast<int>(std::find(order, order + 4, 1) - order) : 4;
@@ -131,8 +131,8 @@ class ContrastiveView {
                   height = static_cast<int64_t>(p[kCropHeight]);
     const int64_t left = static_cast<int64_t>(p[kLeft]),
                   width = static_cast<int64_t>(p[kCropWidth]);
-    across_.make(width, a_.out_width, 0, p[kFlip] != 0, 1.0);
-    down_.make(height, a_.out_height, 0, false, 1.0 / 255);
+    across_.make(width, a_.out_width, p[kFlip] != 0, 1.0);
+    down_.make(height, a_.out_height, false, 1.0 / 255);
     const uint8_t* image = a_.images + sample * a_.stride_n + left * a_.stride_x;
     for (int64_t y = 0; y < height; ++y) {
       const uint8_t* in = image + (top + y) * a_.stride_y;

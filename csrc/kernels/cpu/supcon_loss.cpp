@@ -5,73 +5,12 @@
 #include <cmath>
 #include <vector>
 
+#include "register_tile.h"
+
 namespace fctfast::cpu {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16, kRows = 8;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8, kRows = 4;
-#else
-constexpr int kLanes = 4, kRows = 4;
-#endif
-constexpr int kVectors = 2, kColumns = kVectors * kLanes;
-constexpr int64_t kPanel = kSupConPanel, kMaxTile = 128;
-
-typedef float V __attribute__((vector_size(kLanes * sizeof(float))));
-typedef int32_t I __attribute__((vector_size(kLanes * sizeof(float))));
-
-inline V load(const float* p) {
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-inline I load(const int32_t* p) {
-  I v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-inline void store(float* p, const V& v) { __builtin_memcpy(p, &v, sizeof v); }
-inline V broadcast(float x) { return x - V{}; }
-inline V where(I mask, V v) { return (V)(mask & (I)v); }
-
-// 2^x for -126 <= x <= 127; the polynomial is within 2e-9 of 2^f on [-.5, .5].
-inline V exp2(V x) {
-  const V magic = broadcast(0x1.8p23f);
-  const V shifted = x + magic;
-  const V f = x - (shifted - magic);
-  V p = broadcast(1.53458116e-4f);
-  p = p * f + 1.33999312e-3f;
-  p = p * f + 9.61848896e-3f;
-  p = p * f + 5.55032878e-2f;
-  p = p * f + 2.40226469e-1f;
-  p = p * f + 6.93147206e-1f;
-  p = p * f + 1.0f;
-  return (V)((I)p + ((I)shifted << 23));
-}
-
-// The same for x <= 0 of any size: what underflows is as good as 0.
-inline V exp2_below(V x) {
-  const V least = broadcast(-126.0f);
-  return exp2(x > least ? x : least);
-}
-
-// acc[r] += sum over k of a[r * kRowStep + k * step] * b[k * kPanel ...], in registers.
-template <int64_t kRowStep>
-__attribute__((always_inline)) inline void multiply(const float* a, int64_t step, const float* b,
-                                                    int64_t count, V (&acc)[kRows][kVectors]) {
-  for (int64_t k = 0; k < count; ++k, a += step, b += kPanel) {
-    V columns[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) columns[v] = load(b + v * kLanes);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const V row = broadcast(a[r * kRowStep]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[r][v] += row * columns[v];
-    }
-  }
-}
+constexpr int64_t kMaxTile = 128;
 
 // Tile numbers of pair `index` of a round, the circle method: with an even number of players the
 // last one stays and the others turn; with an odd one it is absent, and its partner waits.
@@ -119,14 +58,6 @@ inline bool at_edge(const SupConArgs& a, int64_t row, int64_t column) {
   return meets_itself || row + kRows > a.columns || column + kColumns > a.columns;
 }
 
-// Calls step(row, column) for each block of registers of a tile pair, and with both == false only
-// the rows' side counts. Column blocks are outer: a panel stays in the nearest cache.
-template <typename Step>
-inline void each_block(Span rows, Span columns, const Step& step) {
-  for (int64_t column = columns.begin; column < columns.end; column += kColumns)
-    for (int64_t row = rows.begin; row < rows.end; row += kRows) step(row, column);
-}
-
 // The first row that this process computes: whole panels, so a few rows may be others'.
 inline int64_t first_computed(const SupConArgs& a) { return a.first / kPanel * kPanel; }
 
@@ -153,7 +84,10 @@ inline void each_pair(const SupConArgs& a, int64_t begin, int64_t end, const Vis
 struct Largest {
   static constexpr float kStart = -2.0f;  // below any cosine
   const SupConArgs& a;
-  void pair(V s, int64_t, int64_t, V& of_row, V& of_column) const { of_row = of_column = s; }
+  template <bool kBoth>
+  void pair(V s, int64_t, int64_t, V& of_row, V& of_column) const {
+    of_row = of_column = s;
+  }
   static V join(V x, V y) { return x > y ? x : y; }
   void keep(int64_t row, float found) const { a.largest[row] = std::max(a.largest[row], found); }
 };
@@ -163,10 +97,11 @@ template <bool kWide>
 struct Denominator {
   static constexpr float kStart = 0.0f;
   const SupConArgs& a;
+  template <bool kBoth>
   void pair(V s, int64_t row, int64_t column, V& of_row, V& of_column) const {
     if constexpr (kWide) {
       of_row = exp2_below(a.scale * (s - a.largest[row]));
-      of_column = exp2_below(a.scale * (s - load(a.largest + column)));
+      if constexpr (kBoth) of_column = exp2_below(a.scale * (s - load(a.largest + column)));
     } else {
       of_row = of_column = exp2(a.scale * s);
     }
@@ -185,47 +120,52 @@ inline float over_lanes(V v) {
   return lane[0];
 }
 
-// One block of registers, joined to its rows and to its columns.
-template <bool kEdge, typename Part>
+// One block of registers, joined to its rows and, with kBoth, to its columns.
+template <bool kEdge, bool kBoth, typename Part>
 inline void reduce_block(const Part& part, int64_t row, int64_t column, V* of_rows,
                          V (&of_columns)[kVectors]) {
   V s[kRows][kVectors];
   similarities(part.a, row, column, s);
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) {
-      V by_row, by_column;
-      part.pair(s[r][v], row + r, column + v * kLanes, by_row, by_column);
+      V by_row, by_column = {};
+      part.template pair<kBoth>(s[r][v], row + r, column + v * kLanes, by_row, by_column);
       if constexpr (kEdge) {
         const I keep = is_pair(part.a, row + r, column + v * kLanes);
         by_row = keep ? by_row : broadcast(Part::kStart);
         by_column = keep ? by_column : broadcast(Part::kStart);
       }
       of_rows[r] = Part::join(of_rows[r], by_row);
-      of_columns[v] = Part::join(of_columns[v], by_column);
+      if constexpr (kBoth) of_columns[v] = Part::join(of_columns[v], by_column);
     }
+}
+
+template <bool kBoth, typename Part>
+inline void reduce_tiles(const Part& part, Span rows, Span columns) {
+  V of_rows[kMaxTile];
+  std::fill(of_rows, of_rows + kMaxTile, broadcast(Part::kStart));
+  for (int64_t column = columns.begin; column < columns.end; column += kColumns) {
+    V of_columns[kVectors];
+    std::fill(of_columns, of_columns + kVectors, broadcast(Part::kStart));
+    for (int64_t row = rows.begin; row < rows.end; row += kRows) {
+      V* const here = of_rows + (row - rows.begin);
+      if (at_edge(part.a, row, column)) {
+        reduce_block<true, kBoth>(part, row, column, here, of_columns);
+      } else {
+        reduce_block<false, kBoth>(part, row, column, here, of_columns);
+      }
+    }
+    for (int c = 0; kBoth && c < kColumns; ++c)
+      part.keep(column + c, of_columns[c / kLanes][c % kLanes]);
+  }
+  for (int64_t row = rows.begin; row < rows.end; ++row)
+    part.keep(row, over_lanes<Part>(of_rows[row - rows.begin]));
 }
 
 template <typename Part>
 inline void reduce(const Part& part, int64_t begin, int64_t end) {
   each_pair(part.a, begin, end, [&](Span rows, Span columns, bool both) {
-    V of_rows[kMaxTile];
-    std::fill(of_rows, of_rows + kMaxTile, broadcast(Part::kStart));
-    for (int64_t column = columns.begin; column < columns.end; column += kColumns) {
-      V of_columns[kVectors];
-      std::fill(of_columns, of_columns + kVectors, broadcast(Part::kStart));
-      for (int64_t row = rows.begin; row < rows.end; row += kRows) {
-        V* const here = of_rows + (row - rows.begin);
-        if (at_edge(part.a, row, column)) {
-          reduce_block<true>(part, row, column, here, of_columns);
-        } else {
-          reduce_block<false>(part, row, column, here, of_columns);
-        }
-      }
-      if (!both) continue;
-      for (int c = 0; c < kColumns; ++c) part.keep(column + c, of_columns[c / kLanes][c % kLanes]);
-    }
-    for (int64_t row = rows.begin; row < rows.end; ++row)
-      part.keep(row, over_lanes<Part>(of_rows[row - rows.begin]));
+    both ? reduce_tiles<true>(part, rows, columns) : reduce_tiles<false>(part, rows, columns);
   });
 }
 

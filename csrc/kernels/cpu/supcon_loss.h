@@ -1,5 +1,6 @@
 // The supervised contrastive loss in tiles of rows x rows: no N x N array, and each pair of tiles
-// is visited once for both of its sides (S and H are symmetric).
+// is visited once for both of its sides (S and H are symmetric). Where other processes have rows,
+// too, each own tile visits all tiles for its own side instead.
 //
 // The pairs are walked in rounds, as a round-robin tournament: in a round every tile meets one
 // other, so the pairs of a round share no row and run in parallel, and each row's sums are taken

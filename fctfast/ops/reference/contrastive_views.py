@@ -28,6 +28,7 @@ def sample_contrastive(
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1),
     jitter_share: float = 0.8,
     grey_share: float = 0.2,
+    flip_share: float = 0.5,
 ) -> Tensor:
     """Draw the parameters in Python integers; see `fctfast.ops.sample_contrastive`."""
     rows = []
@@ -48,8 +49,8 @@ def sample_contrastive(
         ]
         row = [
             *_crop([block(2 + attempt) for attempt in range(10)], size, scale),
-            float(flip < 0.5), float(jittered < jitter_share), math.floor(24 * order), *factors,
-            float(grey < grey_share),
+            float(flip < flip_share), float(jittered < jitter_share), math.floor(24 * order),
+            *factors, float(grey < grey_share),
         ]  # fmt: skip
         rows.append(row + [0.0] * (16 - len(row)))
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, 16).float()
@@ -97,9 +98,9 @@ def contrastive_views(
         for v in (mean, std)
     )
     made = []
-    for row, p in enumerate(params.double()):
+    for row, words in enumerate(params.tolist()):
         image = x[row % len(x)]
-        named = dict(zip(COLUMNS, p.tolist(), strict=False))
+        named = dict(zip(COLUMNS, words, strict=False))
         crop = [int(named[name]) for name in ("top", "left", "height", "width")]
         out = list(size or image.shape[1:])
         image = V.resized_crop(image, *crop, size=out, antialias=True)

@@ -37,7 +37,8 @@ def contrastive_loss(
             any; otherwise the sums stand as they are.
     """
     norm = z.square().sum(1, keepdim=True)
-    unit = torch.where(norm > 0, z / norm.clamp_min(torch.finfo(z.dtype).tiny).sqrt(), 0)
+    # Not a plain division: its gradient at a row of zeros would be NaN.
+    unit = torch.where(norm == 0, 0, z / torch.where(norm == 0, 1, norm).sqrt())
     own = torch.eye(len(z), dtype=torch.bool, device=z.device)
     s = unit @ unit.T / temperature
     log_p = s - s.masked_fill(own, -math.inf).logsumexp(1, keepdim=True)
