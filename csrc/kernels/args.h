@@ -114,4 +114,9 @@ struct SupConArgs {
   void* grad_z;                      // [rows, width] of z's kind
 };
 
+// Whole panels are computed, so a few rows before the first own one may be another process's.
+inline int64_t first_computed_row(const SupConArgs& a) {
+  return a.first / kSupConPanel * kSupConPanel;
+}
+
 }  // namespace fctfast

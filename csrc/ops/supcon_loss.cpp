@@ -122,7 +122,7 @@ struct Problem {
       parallel_for(0, items, 1, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
     };
     if (args.rows < args.columns) {
-      const int64_t from = args.first / kSupConPanel * kSupConPanel;
+      const int64_t from = first_computed_row(args);
       return run(kEveryColumn, round_up(args.first + args.rows - from, args.tile) / args.tile);
     }
     const int64_t tiles = round_up(args.padded_columns, args.tile) / args.tile;
@@ -212,7 +212,7 @@ Tensor supcon_loss_backward(const Tensor& grad, const Tensor& z, const Tensor& g
   args.pull = pull;
   args.push = push;
   args.shift = shift;
-  const int64_t from = first / kSupConPanel * kSupConPanel;
+  const int64_t from = first_computed_row(args);
   args.sums = problem.floats(round_up(first + rows - from, kSupConPanel) * args.padded_width);
   const double anchors = static_cast<double>(std::max<int64_t>(problem.groups.anchors, 1));
   args.factor = static_cast<double>(*static_cast<const float*>(grad.const_data_ptr())) /

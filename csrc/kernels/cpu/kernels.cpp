@@ -6,6 +6,7 @@
 #include "fct_views_bilinear.h"
 #include "feature_distance.h"
 #include "supcon_loss.h"
+#include "supcon_rows.h"
 #include "warp_distance.h"
 
 #ifndef FCTFAST_INSTRUCTION_SET

@@ -2,8 +2,6 @@
 #include "supcon_loss.h"
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
 
 #include "register_tile.h"
 
@@ -58,9 +56,6 @@ inline bool at_edge(const SupConArgs& a, int64_t row, int64_t column) {
   return meets_itself || row + kRows > a.columns || column + kColumns > a.columns;
 }
 
-// The first row that this process computes: whole panels, so a few rows may be others'.
-inline int64_t first_computed(const SupConArgs& a) { return a.first / kPanel * kPanel; }
-
 // visit(rows, columns, both) for each item; only with `both` do the columns' sums count, too.
 template <typename Visit>
 inline void each_pair(const SupConArgs& a, int64_t begin, int64_t end, const Visit& visit) {
@@ -72,7 +67,7 @@ inline void each_pair(const SupConArgs& a, int64_t begin, int64_t end, const Vis
     } else if (a.round == kOwnTile) {
       visit(span_of(a, index), span_of(a, index), false);
     } else {
-      const int64_t row = first_computed(a) + index * a.tile;
+      const int64_t row = first_computed_row(a) + index * a.tile;
       const int64_t last = (a.first + a.rows + kPanel - 1) / kPanel * kPanel;
       for (int64_t tile = 0; tile < tiles; ++tile)
         visit(Span{row, std::min(row + a.tile, last)}, span_of(a, tile), false);
@@ -200,7 +195,7 @@ inline void add_products(const SupConArgs& a, const float* h, int64_t step, Span
     const float* stripe =
         a.stripes + (d / kPanel * a.padded_columns + others.begin) * kPanel + d % kPanel;
     for (int64_t row = rows.begin; row < rows.end; row += kRows) {
-      float* const out = a.sums + (row - first_computed(a)) * a.padded_width + d;
+      float* const out = a.sums + (row - first_computed_row(a)) * a.padded_width + d;
       // From zero: what a tile adds is summed by itself first, which loses less.
       V acc[kRows][kVectors] = {};
       multiply<kRowStep>(h + (row - rows.begin) * kRowStep, step, stripe, others.end - others.begin,
@@ -232,87 +227,7 @@ inline void pull_tiles(const SupConArgs& a, int64_t begin, int64_t end) {
   });
 }
 
-// A unit row is kept in pieces of 32 numbers, one a stripe.
-inline float* piece(const SupConArgs& a, int64_t row, int64_t d) {
-  return a.stripes + (d / kPanel * a.padded_columns + row) * kPanel;
-}
-
-template <typename T>
-inline void unit_row(const SupConArgs& a, int64_t row) {
-  const T* z = static_cast<const T*>(a.z) + row * a.width;
-  double squares[8] = {};
-  for (int64_t d = 0; row < a.columns && d < a.width; ++d) {
-    const double x = static_cast<double>(widen(z[d]));
-    squares[d % 8] += x * x;
-  }
-  double total = 0;
-  for (const double s : squares) total += s;
-  const double inverse = total > 0 ? 1 / std::sqrt(total) : total;  // a NaN stays one
-  a.inverse_norm[row] = inverse;
-  float* panel = a.panels + row / kPanel * a.padded_width * kPanel + row % kPanel;
-  for (int64_t d = 0; d < a.padded_width; ++d) {
-    const bool inside = row < a.columns && d < a.width;
-    const float x = inside ? static_cast<float>(static_cast<double>(widen(z[d])) * inverse) : 0.0f;
-    panel[d * kPanel] = x;
-    piece(a, row, d)[d % kPanel] = x;
-  }
-}
-
-template <typename T>
-inline void grad_row(const SupConArgs& a, int64_t own) {
-  const int64_t row = a.first + own;
-  const float* sums = a.sums + (row - first_computed(a)) * a.padded_width;
-  double parts[8] = {};
-  for (int64_t d = 0; d < a.padded_width; d += kPanel) {
-    const float* unit = piece(a, row, d);
-    for (int64_t i = 0; i < kPanel; ++i)
-      parts[i % 8] += static_cast<double>(sums[d + i]) * static_cast<double>(unit[i]);
-  }
-  double along = 0;
-  for (const double p : parts) along += p;
-  const double factor = a.factor * a.inverse_norm[row];
-  T* out = static_cast<T*>(a.grad_z) + own * a.width;
-  for (int64_t d = 0; d < a.width; ++d) {
-    const double across = sums[d] - along * piece(a, row, d)[d % kPanel];
-    out[d] = narrow<T>(static_cast<float>(factor * across));
-  }
-}
-
 }  // namespace
-
-void supcon_unit_rows(const SupConArgs& a, int64_t begin, int64_t end) {
-  for (int64_t row = begin * kPanel; row < end * kPanel; ++row) switch (a.kind) {
-      case ScalarKind::f16: unit_row<Half>(a, row); break;
-      case ScalarKind::bf16: unit_row<BFloat16>(a, row); break;
-      default: unit_row<float>(a, row);
-    }
-}
-
-void supcon_positives(const SupConArgs& a, int64_t begin, int64_t end) {
-  std::vector<double> total(static_cast<size_t>(a.padded_width));
-  for (int64_t group = begin; group < end; ++group) {
-    const Span members{a.group_begin[group], a.group_begin[group + 1]};
-    std::fill(total.begin(), total.end(), 0.0);
-    for (int64_t m = members.begin; m < members.end; ++m)
-      for (int64_t d = 0; d < a.padded_width; d += kPanel) {
-        const float* unit = piece(a, a.order[m], d);
-        for (int64_t i = 0; i < kPanel; ++i) total[static_cast<size_t>(d + i)] += unit[i];
-      }
-    for (int64_t m = members.begin; m < members.end; ++m) {
-      double parts[8] = {};
-      for (int64_t d = 0; d < a.padded_width; d += kPanel) {
-        const float* unit = piece(a, a.order[m], d);
-        for (int64_t i = 0; i < kPanel; ++i) {
-          const double x = unit[i];
-          parts[i % 8] += x * (total[static_cast<size_t>(d + i)] - x);
-        }
-      }
-      double sum = 0;
-      for (const double p : parts) sum += p;
-      a.positives[a.order[m]] = sum;
-    }
-  }
-}
 
 void supcon_largest(const SupConArgs& a, int64_t begin, int64_t end) {
   reduce(Largest{a}, begin, end);
@@ -326,14 +241,6 @@ void supcon_denominator(const SupConArgs& a, int64_t begin, int64_t end) {
 void supcon_sums(const SupConArgs& a, int64_t begin, int64_t end) {
   if (a.wide) return pull_tiles<true>(a, begin, end);
   pull_tiles<false>(a, begin, end);
-}
-
-void supcon_grad_rows(const SupConArgs& a, int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) switch (a.kind) {
-      case ScalarKind::f16: grad_row<Half>(a, row); break;
-      case ScalarKind::bf16: grad_row<BFloat16>(a, row); break;
-      default: grad_row<float>(a, row);
-    }
 }
 
 }  // namespace fctfast::cpu

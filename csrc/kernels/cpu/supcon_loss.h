@@ -11,15 +11,9 @@
 
 namespace fctfast::cpu {
 
-// Items: panels of 32 rows.
-void supcon_unit_rows(const SupConArgs&, int64_t begin, int64_t end);
-// Items: groups.
-void supcon_positives(const SupConArgs&, int64_t begin, int64_t end);
 // Items: pairs of tiles of a round, or own tiles.
 void supcon_largest(const SupConArgs&, int64_t begin, int64_t end);
 void supcon_denominator(const SupConArgs&, int64_t begin, int64_t end);
 void supcon_sums(const SupConArgs&, int64_t begin, int64_t end);
-// Items: own rows.
-void supcon_grad_rows(const SupConArgs&, int64_t begin, int64_t end);
 
 }  // namespace fctfast::cpu
