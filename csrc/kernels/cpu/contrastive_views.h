@@ -21,19 +21,30 @@ constexpr int64_t kColourRun = 1024;  // pixels; three planes of them are 12 KB
 
 // Which inputs each output position is made of, along one axis: `taps` of them from first[i] on.
 struct Resampling {
-  int64_t taps = 0;
+  int64_t outputs, taps = 0;
   std::vector<int32_t> first;
   std::vector<float> weight;  // [tap][position]
+  std::vector<double> part;   // of one position
+
+  // Room for `most_inputs`. The vectors never grow: what grows one is a function of its own, which
+  // this library would export.
+  Resampling(int64_t most_inputs, int64_t positions)
+      : outputs(positions),
+        first(static_cast<size_t>(outputs)),
+        weight(static_cast<size_t>(taps_of(most_inputs) * outputs)),
+        part(static_cast<size_t>(taps_of(most_inputs))) {}
+
+  int64_t taps_of(int64_t inputs) const {
+    const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
+    return std::min<int64_t>(inputs, static_cast<int64_t>(std::ceil(std::max(scale, 1.0))) * 2 + 1);
+  }
 
   // As torch has it: a triangle as wide as two inputs, or two outputs if those are further apart.
   // `gain` multiplies.
-  void make(int64_t inputs, int64_t outputs, bool mirrored, double gain) {
+  void make(int64_t inputs, bool mirrored, double gain) {
     const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
     const double reach = std::max(scale, 1.0);
-    taps = std::min<int64_t>(inputs, static_cast<int64_t>(std::ceil(reach)) * 2 + 1);
-    first.resize(static_cast<size_t>(outputs));
-    weight.assign(static_cast<size_t>(taps * outputs), 0.0f);
-    std::vector<double> part(static_cast<size_t>(taps));
+    taps = taps_of(inputs);
     for (int64_t i = 0; i < outputs; ++i) {
       const double centre = scale * (static_cast<double>(i) + 0.5);
       const int64_t begin = std::max<int64_t>(static_cast<int64_t>(centre - reach + 0.5), 0);
@@ -96,8 +107,11 @@ class ContrastiveView {
         plane_((a.out_height * a.out_width + 15) / 16 * 16),
         planes_(static_cast<size_t>(a.channels * plane_)),
         row_(static_cast<size_t>(a.channels * a.width)),
-        rows_(static_cast<size_t>(a.channels * a.height * a.out_width)) {
-    for (int64_t c = 0; c < a.channels; ++c) scale_.push_back(1.0f / a.std[c]);
+        rows_(static_cast<size_t>(a.channels * a.height * a.out_width)),
+        scale_(static_cast<size_t>(a.channels)),
+        across_(a.width, a.out_width),
+        down_(a.height, a.out_height) {
+    for (int64_t c = 0; c < a.channels; ++c) scale_[static_cast<size_t>(c)] = 1.0f / a.std[c];
   }
 
   void make(int64_t view) {
@@ -131,8 +145,8 @@ class ContrastiveView {
                   height = static_cast<int64_t>(p[kCropHeight]);
     const int64_t left = static_cast<int64_t>(p[kLeft]),
                   width = static_cast<int64_t>(p[kCropWidth]);
-    across_.make(width, a_.out_width, p[kFlip] != 0, 1.0);
-    down_.make(height, a_.out_height, false, 1.0 / 255);
+    across_.make(width, p[kFlip] != 0, 1.0);
+    down_.make(height, false, 1.0 / 255);
     const uint8_t* image = a_.images + sample * a_.stride_n + left * a_.stride_x;
     for (int64_t y = 0; y < height; ++y) {
       const uint8_t* in = image + (top + y) * a_.stride_y;
