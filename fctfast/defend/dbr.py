@@ -12,9 +12,9 @@ from torch import nn
 from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.base import BaseSettings, train_base
-from fctfast.defend.given import check_fits, check_same_data, describe_own, given_model, parts
+from fctfast.defend.given import audited, check_fits, describe_own, given_model, parts, state_file
 from fctfast.defend.removal import RemovalSettings, remove_backdoor
-from fctfast.detect import Detection, DetectSettings, detect
+from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
 from fctfast.detect.probe import describe
 from fctfast.detect.scores import PathLike
@@ -25,7 +25,6 @@ from fctfast.train.recipes import Recipe, load_recipe
 
 FORMAT = "fctfast-repair-1"
 BASE_FILE, REPAIRED_FILE, RESULT_FILE = "base.safetensors", "repaired.safetensors", "repair.json"
-DETECT_FOLDER = "detect"
 
 
 @dataclass(frozen=True)
@@ -178,20 +177,10 @@ class DBR:
         else:
             check_fits(info, images)
             mean, std = info.mean, info.std
-        if detection is None:
-            detection = detect(
-                images,
-                mode=config.mode,
-                settings=config.detect,
-                seed=seed,
-                device=device,
-                progress=progress,
-                out=None if folder is None else folder / DETECT_FOLDER,
-            )
-        else:
-            if not isinstance(detection, Detection):
-                detection = Detection.load(detection)
-            check_same_data(detection, images)
+        detection = audited(
+            images, config.detect, detection, mode=config.mode, out=folder, seed=seed,
+            progress=progress, device=device,
+        )  # fmt: skip
         poisoned, clean = parts(images, detection.split)
         if not len(poisoned):
             raise ValueError(
@@ -208,7 +197,7 @@ class DBR:
                 mean=mean,
                 std=std,
                 seed=seed,
-                checkpoint=_state(folder, "base"),
+                checkpoint=state_file(folder, "base"),
                 progress=progress,
                 device=device,
             )
@@ -225,7 +214,7 @@ class DBR:
             mean=mean,
             std=std,
             seed=seed,
-            checkpoint=_state(folder, "removal"),
+            checkpoint=state_file(folder, "removal"),
             progress=progress,
             device=device,
         )
@@ -248,10 +237,6 @@ def _open(
         return data
     size = config.image_size if info is None else info.image_size
     return as_image_set(data, seed=seed, progress=progress, limit=config.limit, image_size=size)
-
-
-def _state(folder: Path | None, stage: str) -> Path | None:
-    return None if folder is None else folder / f"{stage}-state.safetensors"
 
 
 def _write(repaired: Repaired, folder: Path, config: DBRConfig, seed: int) -> Repaired:

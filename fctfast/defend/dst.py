@@ -13,9 +13,9 @@ from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.classifier import ClassifierSettings, train_classifier
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
-from fctfast.defend.given import check_same_data
+from fctfast.defend.given import audited, state_file
 from fctfast.defend.removal import kept_share
-from fctfast.detect import Detection, DetectSettings, detect
+from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
 from fctfast.detect.probe import describe
 from fctfast.detect.scores import PathLike
@@ -26,7 +26,6 @@ from fctfast.train.recipes import Recipe, load_recipe
 
 FORMAT = "fctfast-secure-1"
 SECURE_FILE, RESULT_FILE = "secure.safetensors", "secure.json"
-DETECT_FOLDER = "detect"
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,10 @@ class DST:
         mean, std = normalisation(images, None, config.detect.mean, config.detect.std)
         clean = poisoned = None
         if config.needs_detection:
-            detection = _audited(images, config, detection, folder, seed, progress, device)
+            detection = audited(
+                images, config.detect, detection, mode=config.mode, out=folder, seed=seed,
+                progress=progress, device=device,
+            )  # fmt: skip
             clean, poisoned = _members(images, detection)
         else:
             detection = None
@@ -188,7 +190,7 @@ class DST:
             "mean": mean, "std": std, "seed": seed, "progress": progress, "device": device
         }  # fmt: skip
         network, first = train_extractor(
-            images, config.extractor, clean, checkpoint=_state(folder, "extractor"), **how
+            images, config.extractor, clean, checkpoint=state_file(folder, "extractor"), **how
         )
         known, flagged = images, poisoned
         if clean is not None and poisoned is not None and config.classifier.loss == "mce":
@@ -196,7 +198,7 @@ class DST:
             known, poisoned = images.select(kept), poisoned[kept]
         second = train_classifier(
             network, known, config.classifier, poisoned,
-            checkpoint=_state(folder, "classifier"), **how,
+            checkpoint=state_file(folder, "classifier"), **how,
         )  # fmt: skip
         secured = Secured(
             network,
@@ -224,32 +226,6 @@ def _check(config: DSTConfig, detection: Detection | PathLike | None) -> None:
         raise ValueError("dst: D_c is empty with alpha_c 0; choose an alpha_c above 0")
 
 
-def _audited(
-    images: ImageSet,
-    config: DSTConfig,
-    detection: Detection | PathLike | None,
-    folder: Path | None,
-    seed: int,
-    progress: Progress | None,
-    device: str | torch.device,
-) -> Detection:
-    """The given detection, or one of our own."""
-    if detection is None:
-        return detect(
-            images,
-            mode=config.mode,
-            settings=config.detect,
-            seed=seed,
-            device=device,
-            progress=progress,
-            out=None if folder is None else folder / DETECT_FOLDER,
-        )
-    if not isinstance(detection, Detection):
-        detection = Detection.load(detection)
-    check_same_data(detection, images)
-    return detection
-
-
 def _members(images: ImageSet, detection: Detection) -> tuple[Tensor, Tensor]:
     """Who is in D_c and who in D_p, bool [N] each."""
     clean = torch.isin(images.ids, detection.split.clean)
@@ -259,10 +235,6 @@ def _members(images: ImageSet, detection: Detection) -> tuple[Tensor, Tensor]:
             "above 0 (alpha_c 'auto' keeps nobody where nobody looks clean enough)"
         )
     return clean, torch.isin(images.ids, detection.split.poisoned)
-
-
-def _state(folder: Path | None, stage: str) -> Path | None:
-    return None if folder is None else folder / f"{stage}-state.safetensors"
 
 
 def _write(secured: Secured, folder: Path, config: DSTConfig, seed: int) -> Secured:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from fctfast.data import ImageSet
-from fctfast.detect import Detection, Split
+from fctfast.detect import Detection, DetectSettings, Split, detect
 from fctfast.detect.scores import PathLike
 from fctfast.models import ModelInfo, load_model
+from fctfast.train import Progress
+
+DETECT_FOLDER = "detect"
 
 
 def given_model(
@@ -60,6 +64,54 @@ def check_fits(info: ModelInfo, images: ImageSet) -> None:
             f"the images have {images.image_size[0]}x{images.image_size[1]}; open the data with "
             "image_size of the checkpoint"
         )
+
+
+def audited(
+    images: ImageSet,
+    settings: DetectSettings,
+    detection: Detection | PathLike | None,
+    *,
+    mode: str,
+    out: Path | None,
+    seed: int,
+    progress: Progress | None,
+    device: str | torch.device,
+) -> Detection:
+    """Take the detection that is given, or make one.
+
+    Args:
+        images: the suspicious set.
+        settings: of the audit.
+        detection: an earlier one, its folder, or None.
+        mode: "robust" or "published".
+        out: run folder; the audit's own lies in it. None: nothing is written.
+        seed: key of all randomness.
+        progress: where to report.
+        device: "auto" or a torch device.
+
+    Raises:
+        FileNotFoundError: no such detection.
+        ValueError: one of other data, and all that `detect` raises.
+    """
+    if detection is None:
+        return detect(
+            images,
+            mode=mode,
+            settings=settings,
+            seed=seed,
+            device=device,
+            progress=progress,
+            out=None if out is None else out / DETECT_FOLDER,
+        )
+    if not isinstance(detection, Detection):
+        detection = Detection.load(detection)
+    check_same_data(detection, images)
+    return detection
+
+
+def state_file(folder: Path | None, stage: str) -> Path | None:
+    """Where a stage of a run keeps what it goes on from; None without a folder."""
+    return None if folder is None else folder / f"{stage}-state.safetensors"
 
 
 def check_same_data(detection: Detection, images: ImageSet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,46 @@ def per_channel(op: str, name: str, value: float | Sequence[float], channels: in
             f"{op}: expected {name} of {channels} values, one a channel, got {len(numbers)}"
         )
     return numbers
+
+
+def nonzero(op: str, name: str, values: Sequence[float]) -> None:
+    """Raise ValueError unless all values can be divided by in float32."""
+    if not all(1e-30 < abs(value) < math.inf for value in values):
+        raise ValueError(f"{op}: expected {name} without zeros, got {list(values)}")
+
+
+def image_batch(
+    op: str,
+    images: Tensor,
+    layout: str,
+    dtype: torch.dtype,
+    memory_format: torch.memory_format,
+) -> tuple[int, int, int, int]:
+    """Check a batch of byte images and the format of what is made of it.
+
+    Returns:
+        (batch, height, width, channels).
+
+    Raises:
+        TypeError: images is no uint8 tensor, dtype is none of float32, bfloat16 and float16.
+        ValueError: another layout, number of dimensions or memory format.
+    """
+    require_tensor(op, "images", images)
+    choice(op, "layout", layout, ("nhwc", "nchw"))
+    if images.dtype != torch.uint8:
+        raise TypeError(f"{op}: expected images uint8 (0..255), got {shape_of(images)}")
+    if images.dim() != 4:
+        letters = ", ".join(layout.replace("n", "b").upper())
+        raise ValueError(f"{op}: expected images [{letters}], got {shape_of(images)}")
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise TypeError(f"{op}: expected dtype float32, bfloat16 or float16, got {dtype}")
+    if memory_format not in (torch.contiguous_format, torch.channels_last):
+        raise ValueError(
+            f"{op}: expected memory_format contiguous_format or channels_last, got {memory_format}"
+        )
+    batch, *rest = images.shape
+    height, width, channels = rest if layout == "nhwc" else (*rest[1:], rest[0])
+    return batch, height, width, channels
 
 
 def side_limit(op: str, height: int, width: int) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import choice, per_channel, require_tensor, shape_of, side_limit
+from fctfast.ops._checks import (
+    image_batch,
+    nonzero,
+    per_channel,
+    require_tensor,
+    shape_of,
+    side_limit,
+)
 from fctfast.ops.sample_contrastive import WORDS
-
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_FORMATS = (torch.contiguous_format, torch.channels_last)
 
 
 @torch.library.register_fake("fctfast::contrastive_views")
@@ -82,24 +85,8 @@ def contrastive_views(
         torch.Size([4, 3, 32, 32])
     """
     op = "contrastive_views"
-    require_tensor(op, "images", images)
     require_tensor(op, "params", params)
-    choice(op, "layout", layout, ("nhwc", "nchw"))
-    if images.dtype != torch.uint8:
-        raise TypeError(f"{op}: expected images uint8 (0..255), got {shape_of(images)}")
-    if images.dim() != 4:
-        letters = ", ".join(layout.replace("n", "b").upper())
-        raise ValueError(f"{op}: expected images [{letters}], got {shape_of(images)}")
-    if dtype not in _DTYPES:
-        raise TypeError(f"{op}: expected dtype float32, bfloat16 or float16, got {dtype}")
-    if memory_format not in _FORMATS:
-        raise ValueError(
-            f"{op}: expected memory_format contiguous_format or channels_last, got {memory_format}"
-        )
-    batch = images.shape[0]
-    height, width, channels = (
-        images.shape[1:] if layout == "nhwc" else (*images.shape[2:], images.shape[1])
-    )
+    batch, height, width, channels = image_batch(op, images, layout, dtype, memory_format)
     if channels not in (1, 3):
         raise ValueError(f"{op}: expected images of 1 or 3 channels, got {shape_of(images)}")
     if params.dtype != torch.float32:
@@ -116,8 +103,7 @@ def contrastive_views(
     side_limit(op, height, width)
     side_limit(op, *out)
     scale = per_channel(op, "std", std, channels)
-    if not all(1e-30 < abs(s) < math.inf for s in scale):
-        raise ValueError(f"{op}: expected std without zeros, got {scale}")
+    nonzero(op, "std", scale)
     views: Tensor = torch.ops.fctfast.contrastive_views(
         # Not without waiting from a GPU to the CPU, where the numbers are read at once.
         images, params.to(images.device, non_blocking=images.is_cuda),

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import choice, coefficients, per_channel, require_tensor, shape_of
+from fctfast.ops._checks import coefficients, image_batch, nonzero, per_channel
 
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_FORMATS = (torch.contiguous_format, torch.channels_last)
 MAX_CUDA_CHANNELS = 16  # csrc/kernels/gpu/fct_views.h holds mean and std in its arguments
 
 
@@ -85,23 +83,7 @@ def fct_views(
         torch.Size([4, 3, 32, 32])
     """
     op = "fct_views"
-    require_tensor(op, "images", images)
-    choice(op, "layout", layout, ("nhwc", "nchw"))
-    if images.dtype != torch.uint8:
-        raise TypeError(f"{op}: expected images uint8 (0..255), got {shape_of(images)}")
-    if images.dim() != 4:
-        letters = ", ".join(layout.replace("n", "b").upper())
-        raise ValueError(f"{op}: expected images [{letters}], got {shape_of(images)}")
-    if dtype not in _DTYPES:
-        raise TypeError(f"{op}: expected dtype float32, bfloat16 or float16, got {dtype}")
-    if memory_format not in _FORMATS:
-        raise ValueError(
-            f"{op}: expected memory_format contiguous_format or channels_last, got {memory_format}"
-        )
-    batch = images.shape[0]
-    height, width, channels = (
-        images.shape[1:] if layout == "nhwc" else (*images.shape[2:], images.shape[1])
-    )
+    batch, height, width, channels = image_batch(op, images, layout, dtype, memory_format)
     if images.is_cuda and channels > MAX_CUDA_CHANNELS:
         raise ValueError(
             f"{op}: expected at most {MAX_CUDA_CHANNELS} channels on CUDA, got {channels}; the CPU "
@@ -109,8 +91,7 @@ def fct_views(
         )
     shift = per_channel(op, "mean", mean, channels)
     scale = per_channel(op, "std", std, channels)
-    if any(s == 0 for s in scale):
-        raise ValueError(f"{op}: expected std without zeros, got {scale}")
+    nonzero(op, "std", scale)
     words = coefficients(op, params, batch, (height, width), interpolation)
     views: Tensor = torch.ops.fctfast.fct_views(
         images,

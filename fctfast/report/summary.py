@@ -7,11 +7,11 @@ from typing import Any
 
 from fctfast import io
 from fctfast.attacks.truth import Truth
+from fctfast.defend.given import DETECT_FOLDER
 from fctfast.detect import Detection
 from fctfast.report.metrics import split_quality
 
 RUN, METRICS, REPAIR = "run.json", "metrics.json", "repair.json"
-DETECT_FOLDER = "detect"
 
 
 def find_detection(folder: str | Path) -> Path | None:

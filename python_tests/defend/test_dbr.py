@@ -15,7 +15,7 @@ from torch import nn
 
 from fctfast import io
 from fctfast.data import ImageSet, open_dataset
-from fctfast.defend import DBR, DBRConfig, Repaired, StopRule, dbr
+from fctfast.defend import DBR, DBRConfig, Repaired, StopRule, dbr, given
 from fctfast.detect import Detection
 from fctfast.models import ModelInfo, load_model, save_model
 
@@ -68,7 +68,7 @@ def test_a_checkpoint_and_a_detection_replace_their_stages(
 ) -> None:
     _, out = finished
     monkeypatch.setattr(dbr, "train_base", None)
-    monkeypatch.setattr(dbr, "detect", None)
+    monkeypatch.setattr(given, "detect", None)
     again = DBR(config).run(
         small_set, checkpoint=out / "base.safetensors", detection=out / "detect", seed=2
     )
@@ -151,7 +151,7 @@ def test_an_empty_part_is_refused_before_the_probe_is_trained(
     name: str,
     part: str,
 ) -> None:
-    monkeypatch.setattr(dbr, "detect", None)
+    monkeypatch.setattr(given, "detect", None)
     share: dict[str, Any] = {name: 0.0}
     none = replace(config, detect=replace(config.detect, **share))
     with pytest.raises(ValueError, match=f"{part} is empty with {name} 0"):
@@ -193,13 +193,13 @@ def test_a_recipe_says_what_is_read_of_a_path(
         seen.append(images)
         raise InterruptedError
 
-    monkeypatch.setattr(dbr, "detect", watch)
-    given = open_dataset("digits", limit=90, image_size=16)
-    for data in ("digits", given):
+    monkeypatch.setattr(given, "detect", watch)
+    opened = open_dataset("digits", limit=90, image_size=16)
+    for data in ("digits", opened):
         with pytest.raises(InterruptedError):
             DBR(config).run(data)
     assert (len(seen[0]), seen[0].image_size) == (70, (12, 12))
-    assert seen[1] is given
+    assert seen[1] is opened
 
 
 def test_a_checkpoint_says_at_which_size_a_path_is_read(
@@ -213,7 +213,7 @@ def test_a_checkpoint_says_at_which_size_a_path_is_read(
         seen.append(images)
         raise InterruptedError
 
-    monkeypatch.setattr(dbr, "detect", watch)
+    monkeypatch.setattr(given, "detect", watch)
     with pytest.raises(InterruptedError):
         DBR(DBRConfig(limit=70, image_size=12)).run("digits", checkpoint=tmp_path / "m.safetensors")
     assert seen[0].image_size == (16, 16)
