@@ -52,6 +52,7 @@ find_package(CUDAToolkit REQUIRED)  # the root CMake detected: nvcc on PATH may 
 add_library(fctfast_cuda SHARED
   csrc/cuda/fct_views.cu
   csrc/cuda/feature_distance.cu
+  csrc/cuda/supcon_loss.cu
   csrc/cuda/warp_distance.cu)
 # -fmad=false: equality with the CPU is promised.
 target_compile_options(fctfast_cuda PRIVATE

@@ -2,6 +2,7 @@
 // elements are the device's; those to per-channel numbers (mean, std, fill) are the host's.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "affine.h"
@@ -113,6 +114,41 @@ struct SupConArgs {
   double factor;                     // of the finished gradient
   void* grad_z;                      // [rows, width] of z's kind
 };
+
+// exp(1 / t) times the number of columns would leave float32: exponents are taken relative to the
+// largest of a row.
+inline bool supcon_is_wide(double temperature, int64_t columns) {
+  return 1 / temperature + std::log(static_cast<double>(columns < 1 ? 1 : columns)) > 85;
+}
+
+// Of `columns` rows in all, `rows` from `first` on are this process's own anchors. Statistics are
+// [rows][2]: the log of an anchor's denominator, the number of its positives.
+struct SupConGpuArgs {
+  const void* z;    // [columns, width], contiguous
+  ScalarKind kind;  // f32, f16, bf16
+  int64_t columns, width, first, rows;
+  const int64_t* group;  // [columns]
+  double temperature, base_temperature;
+  bool tensor_cores;     // those of sm_80 and later
+  bool tf32;             // may be used for float32
+  int64_t shared_limit;  // bytes that a block may ask for
+  float* loss;           // forward
+  double* statistics;
+  const float* grad;    // backward
+  const double* given;  // statistics of all columns
+  void* grad_z;         // [rows, width] of z's kind
+};
+
+// Buffers of a GPU's pass, and their sizes in bytes; 0 of what the pass does not need.
+struct SupConScratch {
+  void *rows, *inverse_norm, *length, *partials, *weight, *factor;
+};
+struct SupConScratchBytes {
+  int64_t rows, inverse_norm, length, partials, weight, factor;
+};
+
+// Features of a row in memory: whole steps of a tensor-core product.
+inline int64_t supcon_padded_width(const SupConGpuArgs& a) { return (a.width + 15) / 16 * 16; }
 
 // Whole panels are computed, so a few rows before the first own one may be another process's.
 inline int64_t first_computed_row(const SupConArgs& a) {

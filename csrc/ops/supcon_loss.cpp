@@ -2,8 +2,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "common.h"
 #include "cpu_kernels.h"
+#include "supcon_loss.h"
 
 namespace fctfast {
 namespace {
@@ -52,10 +52,6 @@ struct Groups {
   int64_t at(int64_t place) const { return order[static_cast<size_t>(place)]; }
 };
 
-int64_t own_rows(const Tensor& z, int64_t first, int64_t rows) {
-  return rows == -1 && z.dim() == 2 ? z.size(0) - first : rows;
-}
-
 // Everything that forward and backward share: arguments, unit rows, groups.
 struct Problem {
   SupConArgs args{};
@@ -76,8 +72,7 @@ struct Problem {
     args.padded_width = round_up(args.width, kSupConPanel);
     args.tile = tile_rows(args.rows);
     args.scale = static_cast<float>(kLog2E / t);
-    // exp(1 / t) times the number of columns must stay inside float32.
-    args.wide = 1 / t + std::log(static_cast<double>(std::max<int64_t>(args.columns, 1))) > 85;
+    args.wide = supcon_is_wide(t, args.columns);
     args.panels = uninitialised(args.padded_columns * args.padded_width);
     args.stripes = uninitialised(args.padded_columns * args.padded_width);
     args.inverse_norm = doubles(args.padded_columns);
@@ -133,27 +128,20 @@ struct Problem {
 
  private:
   static const Tensor& checked(const Tensor& z, const Tensor& group, int64_t first, int64_t rows) {
-    STD_TORCH_CHECK(z.dim() == 2 && group.dim() == 1 && group.size(0) == z.size(0),
-                    "supcon_loss: expected z [N, D] and group [N]");
-    STD_TORCH_CHECK(
-        group.scalar_type() == ScalarType::Long && z.scalar_type() != ScalarType::Double,
-        "supcon_loss: expected int64 groups and z of at most 32 bits");
-    STD_TORCH_CHECK(first >= 0 && rows >= 0 && first <= z.size(0) && rows <= z.size(0) - first,
-                    "supcon_loss: expected own rows among the ", z.size(0), ", got ", rows,
-                    " from ", first);
+    check_supcon(z, group, first, rows);
     return group;
   }
 };
 
 std::tuple<Tensor, Tensor> supcon_loss(const Tensor& z, const Tensor& group, int64_t first,
                                        int64_t given_rows, double temperature,
-                                       double base_temperature) {
+                                       double base_temperature, bool) {
   const int64_t rows = own_rows(z, first, given_rows);
   Problem problem(z, group, first, rows, temperature);
   Tensor loss = torch::stable::empty({}, ScalarType::Float);
-  Tensor log_denominator = torch::stable::empty({rows}, ScalarType::Double);
-  double* out = static_cast<double*>(log_denominator.mutable_data_ptr());
-  double total = 0;
+  Tensor statistics = torch::stable::empty({rows, 2}, ScalarType::Double);
+  double* out = static_cast<double*>(statistics.mutable_data_ptr());
+  double total = 0, anchors = 0;
   SupConArgs& args = problem.args;
   args.positives = problem.doubles(args.padded_columns);
   args.denominator = problem.doubles(args.padded_columns);
@@ -174,40 +162,40 @@ std::tuple<Tensor, Tensor> supcon_loss(const Tensor& z, const Tensor& group, int
         static_cast<double>(problem.groups.positives[static_cast<size_t>(row)]);
     const double shift = args.wide ? args.largest[row] / temperature : 0.0;
     // Alone a row has no denominator, and no positive either.
-    out[own] = shift + std::log(args.denominator[row]);
-    if (positives > 0) total += out[own] - args.positives[row] / (positives * temperature);
+    const double log_denominator = shift + std::log(args.denominator[row]);
+    out[2 * own] = log_denominator;
+    out[2 * own + 1] = positives;
+    if (positives == 0) continue;
+    total += log_denominator - args.positives[row] / (positives * temperature);
+    ++anchors;
   }
-  const double anchors = static_cast<double>(std::max<int64_t>(problem.groups.anchors, 1));
   total += problem.nan_of_rows();
   *static_cast<float*>(loss.mutable_data_ptr()) =
-      static_cast<float>(temperature / base_temperature * total / anchors);
-  return {loss, log_denominator};
+      static_cast<float>(temperature / base_temperature * total / std::max(anchors, 1.0));
+  return {loss, statistics};
 }
 
 Tensor supcon_loss_backward(const Tensor& grad, const Tensor& z, const Tensor& group,
-                            const Tensor& log_denominator, int64_t first, int64_t given_rows,
-                            double temperature, double base_temperature) {
+                            const Tensor& statistics, int64_t first, int64_t given_rows,
+                            double temperature, double base_temperature, bool) {
   const int64_t rows = own_rows(z, first, given_rows);
-  STD_TORCH_CHECK(grad.numel() == 1 && grad.scalar_type() == ScalarType::Float &&
-                      log_denominator.scalar_type() == ScalarType::Double &&
-                      log_denominator.dim() == 1 && log_denominator.size(0) == z.size(0),
-                  "supcon_loss_backward: expected grad float32 [] and log_denominator float64 [N]");
+  check_supcon_grad(grad, statistics, z);
   Problem problem(z, group, first, rows, temperature);
   Tensor out = torch::stable::empty({rows, z.size(1)}, z.scalar_type());
   SupConArgs& args = problem.args;
-  const Tensor dense = torch::stable::contiguous(log_denominator);
-  const double* logs = static_cast<const double*>(dense.const_data_ptr());
+  const Tensor dense = torch::stable::contiguous(statistics);
+  const double* given = static_cast<const double*>(dense.const_data_ptr());
   float* pull = problem.floats(args.padded_columns);
   float* push = problem.floats(args.padded_columns);
   float* shift = problem.floats(args.padded_columns);
   for (int64_t row = 0; row < args.columns; ++row) {
     // A row without a positive pulls nobody, but exponents are taken relative to it all the same.
-    shift[row] = static_cast<float>(logs[row] * kLog2E);
-    const int64_t positives = problem.groups.positives[static_cast<size_t>(row)];
+    const double log_denominator = given[2 * row], positives = given[2 * row + 1];
+    shift[row] = static_cast<float>(log_denominator * kLog2E);
     if (positives == 0) continue;
     // 1 / t of both and the t of the loss's scale cancel.
-    pull[row] = static_cast<float>(args.wide ? 1.0 : std::exp(-logs[row]));
-    push[row] = static_cast<float>(1 / static_cast<double>(positives));
+    pull[row] = static_cast<float>(args.wide ? 1.0 : std::exp(-log_denominator));
+    push[row] = static_cast<float>(1 / positives);
   }
   args.pull = pull;
   args.push = push;
@@ -229,10 +217,10 @@ Tensor supcon_loss_backward(const Tensor& grad, const Tensor& z, const Tensor& g
 STABLE_TORCH_LIBRARY_FRAGMENT(fctfast, m) {
   m.def(
       "supcon_loss(Tensor z, Tensor group, int first, int rows, float temperature, "
-      "float base_temperature) -> (Tensor loss, Tensor log_denominator)");
+      "float base_temperature, bool tf32) -> (Tensor loss, Tensor statistics)");
   m.def(
-      "supcon_loss_backward(Tensor grad, Tensor z, Tensor group, Tensor log_denominator, "
-      "int first, int rows, float temperature, float base_temperature) -> Tensor");
+      "supcon_loss_backward(Tensor grad, Tensor z, Tensor group, Tensor statistics, int first, "
+      "int rows, float temperature, float base_temperature, bool tf32) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fctfast, CPU, m) {

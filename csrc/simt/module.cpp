@@ -170,6 +170,52 @@ py::array_t<uint8_t> run_warp_distance(const py::array& x, const py::array& coef
   return Buffers::take(a.grad_x);
 }
 
+// statistics and grad: null for the forward, which returns the loss and then the statistics.
+py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group, int64_t first,
+                                     int64_t rows, double temperature, double base_temperature,
+                                     const std::string& kind, bool tensor_cores, bool tf32,
+                                     const py::object& statistics, const py::object& grad) {
+  Buffers buffers;
+  fctfast::SupConGpuArgs a{};
+  a.z = buffers.input("z", z);
+  a.kind = kind_of(kind);
+  a.columns = z.shape(0);
+  a.width = z.shape(1);
+  a.first = first;
+  a.rows = rows;
+  a.group = static_cast<const int64_t*>(buffers.input("group", group));
+  a.temperature = temperature;
+  a.base_temperature = base_temperature;
+  a.tensor_cores = tensor_cores;
+  a.tf32 = tf32;
+  a.shared_limit = static_cast<int64_t>(settings().shared_limit);
+  const bool backward = !grad.is_none();
+  const fctfast::SupConScratchBytes bytes = supcon_scratch_bytes(a, backward);
+  const auto scratch = [&](const char* name, int64_t size) {
+    return buffers.output(name, static_cast<size_t>(size));
+  };
+  const fctfast::SupConScratch made{
+      scratch("rows", bytes.rows),     scratch("inverse_norm", bytes.inverse_norm),
+      scratch("length", bytes.length), scratch("partials", bytes.partials),
+      scratch("weight", bytes.weight), scratch("factor", bytes.factor)};
+  if (backward) {
+    a.given = static_cast<const double*>(buffers.input("statistics", statistics.cast<py::array>()));
+    a.grad = static_cast<const float*>(buffers.input("grad", grad.cast<py::array>()));
+    a.grad_z = buffers.output("grad_z", static_cast<size_t>(rows * a.width) * size_of(a.kind));
+    supcon_loss(a, made, true);
+    return Buffers::take(a.grad_z);
+  }
+  a.loss = static_cast<float*>(buffers.output("loss", sizeof(float)));
+  a.statistics = static_cast<double*>(
+      buffers.output("statistics", static_cast<size_t>(2 * rows) * sizeof(double)));
+  supcon_loss(a, made, false);
+  const py::array_t<uint8_t> loss = Buffers::take(a.loss), rest = Buffers::take(a.statistics);
+  py::array_t<uint8_t> out(loss.size() + rest.size());
+  std::copy(loss.data(), loss.data() + loss.size(), out.mutable_data());
+  std::copy(rest.data(), rest.data() + rest.size(), out.mutable_data() + loss.size());
+  return out;
+}
+
 template <typename T>
 T choose(const std::string& value, std::initializer_list<std::pair<const char*, T>> choices) {
   for (const auto& [name, choice] : choices)
@@ -240,6 +286,7 @@ PYBIND11_MODULE(FCTFAST_SIMT_MODULE, m) {
   m.def("fct_views", &simt::run_fct_views);
   m.def("feature_distance", &simt::run_feature_distance);
   m.def("warp_distance", &simt::run_warp_distance);
+  m.def("supcon_loss", &simt::run_supcon_loss);
   m.def("sample", &simt::run_sample_kernel, "name"_a, "input"_a, "out_bytes"_a, "grid"_a = 1u,
         "block"_a = 32u, "shared"_a = 0);
 }

@@ -15,6 +15,8 @@ OPS = (
     "fct_views",
     "feature_distance",
     "feature_distance_backward",
+    "supcon_loss",
+    "supcon_loss_backward",
     "warp_distance",
     "warp_distance_backward",
 )
@@ -26,6 +28,8 @@ class Ops:
     def __init__(self, path: Path) -> None:
         """Load a built module of the plain mode."""
         self.module, self.path = load(path), path
+        self.tensor_cores = True  # as a GPU of sm_80 and later has them
+        self.tf32 = False
 
     def _call(self, function: str, *arguments: Any) -> np.ndarray:
         try:
@@ -84,6 +88,30 @@ class Ops:
         made = self._call("warp_distance", *arguments, grad.contiguous().numpy())
         return _tensor(made, x.dtype, x.shape)
 
+    def supcon_loss(
+        self, z: Any, group: Any, first: int, rows: int, temperature: float,
+        base_temperature: float, tf32: bool,
+    ) -> Any:  # fmt: skip
+        """As the schema of `fctfast::supcon_loss`."""
+        own, arguments = _supcon(z, group, first, rows, temperature, base_temperature)
+        if own == 0:
+            return torch.zeros(()), torch.empty((0, 2), dtype=torch.float64)
+        made = self._call("supcon_loss", *arguments, self.tensor_cores, self.tf32, None, None)
+        loss = _tensor(made[:4].copy(), torch.float32, ())
+        return loss, _tensor(made[4:].copy(), torch.float64, (own, 2))
+
+    def supcon_loss_backward(
+        self, grad: Any, z: Any, group: Any, statistics: Any, first: int, rows: int,
+        temperature: float, base_temperature: float, tf32: bool,
+    ) -> Any:  # fmt: skip
+        """As the schema of `fctfast::supcon_loss_backward`."""
+        own, arguments = _supcon(z, group, first, rows, temperature, base_temperature)
+        if own == 0:
+            return z.new_empty((0, z.shape[1]))
+        given = [statistics.contiguous().numpy(), grad.reshape(1).numpy()]
+        made = self._call("supcon_loss", *arguments, self.tensor_cores, self.tf32, *given)
+        return _tensor(made, z.dtype, (own, z.shape[1]))
+
     @contextmanager
     def installed(self) -> Iterator[None]:
         """While it lasts, the ops' CPU entries are these."""
@@ -126,6 +154,14 @@ def _features(features: Any, draws: int, mean: bool) -> tuple[Any, list[Any]]:
     scale = 1 / width if mean else 1.0
     kind = _name(dense.dtype)
     return dense, [_array(flat), draws, width, pixels, dense.is_contiguous(), kind, scale]
+
+
+def _supcon(
+    z: Any, group: Any, first: int, rows: int, temperature: float, base: float
+) -> tuple[int, list[Any]]:
+    own = len(z) - first if rows == -1 else rows
+    arrays = [_array(z.contiguous()), group.contiguous().numpy()]
+    return own, [*arrays, first, own, temperature, base, _name(z.dtype)]
 
 
 def _warp(x: Any, coefficients: Any, fill: Any, mean: bool) -> list[Any]:

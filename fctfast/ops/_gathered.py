@@ -25,17 +25,22 @@ class GatheredSupConLoss(torch.autograd.Function):
         group: Tensor,
         temperature: float,
         base_temperature: float,
+        tf32: bool,
         process_group: ProcessGroup,
     ) -> Tensor:
         counts = _counts(len(z), z.device, process_group)
         rows, groups = (_gather(t, counts, process_group) for t in (z, group))
         first = sum(counts[: dist.get_rank(process_group)])
-        how = (first, len(z), temperature, base_temperature)
-        loss, log_denominator = torch.ops.fctfast.supcon_loss(rows, groups, *how)
+        how = (first, len(z), temperature, base_temperature, tf32)
+        mean, own = torch.ops.fctfast.supcon_loss(rows, groups, *how)
+        statistics = _gather(own, counts, process_group)
+        # A process returns the mean over its own anchors; those without a positive are none.
+        anchors, every = ((s[:, 1] > 0).sum().double() for s in (own, statistics))
+        loss = mean.double() * anchors / every.clamp_min(1)
         dist.all_reduce(loss, group=process_group)
         ctx.how, ctx.processes = how, len(counts)
-        ctx.save_for_backward(rows, groups, _gather(log_denominator, counts, process_group))
-        made: Tensor = loss
+        ctx.save_for_backward(rows, groups, statistics)
+        made: Tensor = loss.float()
         return made
 
     @staticmethod
@@ -45,7 +50,7 @@ class GatheredSupConLoss(torch.autograd.Function):
         made = torch.ops.fctfast.supcon_loss_backward(
             grad * ctx.processes, *ctx.saved_tensors, *ctx.how
         )
-        return made, None, None, None, None
+        return made, None, None, None, None, None
 
 
 def _counts(rows: int, device: torch.device, group: ProcessGroup) -> list[int]:

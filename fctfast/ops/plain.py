@@ -147,13 +147,15 @@ def supcon_loss(
     rows: int,
     temperature: float,
     base_temperature: float,
+    tf32: bool,
 ) -> tuple[Tensor, Tensor]:
     """As the schema of `fctfast::supcon_loss`; so many rows at a time that memory grows with N."""
     rows = len(z) - first if rows == -1 else rows
     unit, _ = _unit_rows(z)
     positives = _positives(group)
-    anchors = (positives > 0).sum().clamp_min(1)
-    log_denominator = z.new_empty((rows,), dtype=torch.float64)
+    statistics = z.new_empty((rows, 2), dtype=torch.float64)
+    statistics[:, 1] = positives[first : first + rows]
+    anchors = (statistics[:, 1] > 0).sum().clamp_min(1)
     total = z.new_zeros((), dtype=torch.float64)
     for own in torch.split(torch.arange(first, first + rows, device=z.device), _CHUNK):
         s = unit[own] @ unit.T / temperature
@@ -163,32 +165,32 @@ def supcon_loss(
         count = positives[own]
         pulled = (s * alike).sum(1).double() / count.clamp_min(1)
         total += torch.where(count > 0, log - pulled, 0).sum()
-        log_denominator[own - first] = log
-    return (total * (temperature / base_temperature) / anchors).float(), log_denominator
+        statistics[own - first, 0] = log
+    return (total * (temperature / base_temperature) / anchors).float(), statistics
 
 
 def supcon_loss_backward(
     grad: Tensor,
     z: Tensor,
     group: Tensor,
-    log_denominator: Tensor,
+    statistics: Tensor,
     first: int,
     rows: int,
     temperature: float,
     base_temperature: float,
+    tf32: bool,
 ) -> Tensor:
     """As the schema of `fctfast::supcon_loss_backward`."""
     rows = len(z) - first if rows == -1 else rows
     unit, norm = _unit_rows(z)
-    positives = _positives(group)
+    log_denominator, positives = statistics.float().unbind(1)
     anchor = (positives > 0).float()
     push = anchor / (positives.clamp_min(1) * temperature)
-    shift = log_denominator.float()
     made = torch.empty((rows, z.shape[1]), dtype=torch.float32, device=z.device)
     for own in torch.split(torch.arange(first, first + rows, device=z.device), _CHUNK):
         s = unit[own] @ unit.T / temperature
-        h = (s - shift[own, None]).exp() * anchor[own, None]
-        h += torch.where(anchor > 0, (s - shift).exp(), 0)
+        h = (s - log_denominator[own, None]).exp() * anchor[own, None]
+        h += torch.where(anchor > 0, (s - log_denominator).exp(), 0)
         h /= temperature
         alike = group[own, None] == group
         h -= alike * (push[own, None] + push)

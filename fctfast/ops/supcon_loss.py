@@ -25,10 +25,16 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 @torch.library.register_fake(f"fctfast::{OP}")
 def _(
-    z: Tensor, group: Tensor, first: int, rows: int, temperature: float, base_temperature: float
+    z: Tensor,
+    group: Tensor,
+    first: int,
+    rows: int,
+    temperature: float,
+    base_temperature: float,
+    tf32: bool,
 ) -> tuple[Tensor, Tensor]:
     own = z.shape[0] - first if rows == ALL else rows
-    return z.new_empty((), dtype=torch.float32), z.new_empty((own,), dtype=torch.float64)
+    return z.new_empty((), dtype=torch.float32), z.new_empty((own, 2), dtype=torch.float64)
 
 
 @torch.library.register_fake(f"fctfast::{OP}_backward")
@@ -36,31 +42,30 @@ def _backward_fake(
     grad: Tensor,
     z: Tensor,
     group: Tensor,
-    log_denominator: Tensor,
+    statistics: Tensor,
     first: int,
     rows: int,
     temperature: float,
     base_temperature: float,
+    tf32: bool,
 ) -> Tensor:
     return z.new_empty((z.shape[0] - first if rows == ALL else rows, z.shape[1]))
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    z, group, ctx.first, ctx.rows, ctx.temperature, ctx.base_temperature = inputs
+    z, group, ctx.first, ctx.rows, *ctx.how = inputs
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(z, group, output[1])
 
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    z, group, log_denominator = ctx.saved_tensors
+    z, group, statistics = ctx.saved_tensors
     if ctx.rows not in (ALL, z.shape[0]) or ctx.first:
         raise NotImplementedError(
             f"{OP}: rows of another process have no gradient here; pass process_group"
         )
-    made = torch.ops.fctfast.supcon_loss_backward(
-        grad, z, group, log_denominator, 0, ALL, ctx.temperature, ctx.base_temperature
-    )
-    return made, None, None, None, None, None
+    made = torch.ops.fctfast.supcon_loss_backward(grad, z, group, statistics, 0, ALL, *ctx.how)
+    return made, None, None, None, None, None, None
 
 
 torch.library.register_autograd(f"fctfast::{OP}", _backward, setup_context=_setup)
@@ -84,7 +89,8 @@ def supcon_loss(
 
     Memory beside z grows with N x D; work is two N x N x D products (eager torch takes three), a
     half more below a temperature of about .013, and three for the own rows of several processes.
-    On CUDA there is no kernel yet: plain torch, blocks of rows.
+    On CUDA it is three products in any case. float32 rows are multiplied there in float32, or in
+    tf32 while `torch.backends.cuda.matmul.fp32_precision` is "tf32"; 16-bit ones in float16.
 
     Args:
         z: float32, bfloat16 or float16 [N, D], for two views the first of all samples, then the
@@ -116,11 +122,18 @@ def supcon_loss(
     """
     base = temperature if base_temperature is None else base_temperature
     _check(z, group, temperature, base)
+    tf32 = z.is_cuda and tf32_allowed()
     if process_group is None:
-        loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, ALL, temperature, base)[0]
+        loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, ALL, temperature, base, tf32)[0]
         return loss
-    gathered: Tensor = GatheredSupConLoss.apply(z, group, temperature, base, process_group)
+    gathered: Tensor = GatheredSupConLoss.apply(z, group, temperature, base, tf32, process_group)
     return gathered
+
+
+@torch.compiler.assume_constant_result
+def tf32_allowed() -> bool:
+    """Whether torch's own products of float32 matrices may be made in tf32 on CUDA."""
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
 
 
 def semi_supervised_groups(

@@ -95,12 +95,19 @@ inline unsigned grid_for(int64_t wanted) {
   return static_cast<unsigned>(wanted < most ? wanted : most);
 }
 
-// Starts `kernel` on `stream`; returns the launch's own error, which the caller reports.
+// Starts `kernel` on `stream` with `shared` bytes of dynamic shared memory; returns the launch's
+// own error, which the caller reports.
 #if defined(__CUDACC__)
 template <typename... Parameters>
 cudaError_t launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared,
                    cudaStream_t stream, Parameters... arguments) {
   if (grid == 0) return cudaSuccess;
+  constexpr size_t kWithoutAsking = 48 << 10;
+  if (shared > kWithoutAsking) {
+    const cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+    if (error != cudaSuccess) return error;
+  }
   kernel<<<grid, block, shared, stream>>>(arguments...);
   return cudaGetLastError();
 }

@@ -115,6 +115,20 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const uint32_t (&a)[4],
 #endif
 }
 
+// 2^x within 2 units in the last place; results below 2^-126 are 0.
+__device__ __forceinline__ float exp2_approx(float x) {
+#if defined(__CUDA_ARCH__)
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#elif !defined(__CUDACC__)
+  const float y = simt::off_by_ulps(std::exp2(static_cast<double>(x)), 2);
+  return y < 0x1p-126f ? 0.0f : y;
+#else
+  return x;
+#endif
+}
+
 // To the nearest tf32 (10 bits of mantissa), ties away from zero.
 __device__ __forceinline__ uint32_t to_tf32(float value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800

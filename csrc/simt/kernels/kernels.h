@@ -12,5 +12,8 @@ int64_t warp_distance_scratch(const fctfast::WarpDistanceArgs& args);
 // partial: that many numbers; fills: every channel's, both of the accumulator's type.
 void warp_distance(const fctfast::WarpDistanceArgs& args, void* partial, const void* fills,
                    bool backward);
+fctfast::SupConScratchBytes supcon_scratch_bytes(const fctfast::SupConGpuArgs& args, bool backward);
+void supcon_loss(const fctfast::SupConGpuArgs& args, const fctfast::SupConScratch& scratch,
+                 bool backward);
 
 }  // namespace simt

@@ -1,0 +1,189 @@
+// What the supervised contrastive loss does row by row: rows as the products take them and weights
+// before the walk over the columns, statistics and the loss, or the gradient of the normalisation,
+// after it.
+#pragma once
+
+#include "reduce.h"
+#include "supcon_walk.h"
+
+namespace fctfast::gpu {
+
+// Of one row over one share of the columns.
+struct alignas(16) Partial {
+  float sum;        // of exp2(scale (s - largest)) over the others
+  float positives;  // of s over the positives
+  float largest;    // s of the row with another; 0 where it is not needed
+  int32_t count;    // of positives
+};
+
+struct SupConRows {
+  const void* z;  // [columns][width]
+  int64_t columns, width, padded_width, first, rows, splits;
+  double temperature, base_temperature;
+  void* out;             // [columns][padded_width], as the products take them
+  double* inverse_norm;  // [columns], of z; 0 for a row of zeros
+  float* length;         // [columns], 1 / the length of a row of `out`, where it is not 1
+  const Partial* partials;
+  double* statistics;  // [rows][2]: log of the denominator, number of positives
+  float* loss;
+  // Backward. `given`: the statistics of all columns.
+  const float* grad;
+  const double* given;
+  float* weight;
+  double* factor;     // [1], of the finished gradient
+  const float* sums;  // [splits][rows][padded_width]
+  float h_scale;      // that H was multiplied by
+  void* grad_z;       // [rows][width]
+};
+
+constexpr double kLog2E = 1.4426950408889634;
+
+// A sum of powers of two relative to another largest exponent. Nothing has been added to a sum of
+// 0: its exponent is none.
+__device__ __forceinline__ float rescaled(float sum, float exponent) {
+  return sum > 0 ? sum * exp2_approx(exponent) : sum;
+}
+
+// A column's share of H: H_ij = e_ij (weight_i + weight_j), or, if exponents are taken relative to
+// each row's own largest ("wide"), exp2(x_ij - weight_i) + exp2(x_ij - weight_j). A row without a
+// positive pulls nobody.
+__device__ __forceinline__ float supcon_weight(double log_denominator, double positives, bool wide,
+                                               float h_scale) {
+  if (wide) return positives > 0 ? static_cast<float>(log_denominator * kLog2E) : INFINITY;
+  return positives > 0 ? h_scale * static_cast<float>(exp(-log_denominator)) : 0.0f;
+}
+
+// A warp a row. In a backward pass also its weight, and the last block counts the anchors.
+template <typename T, typename Products>
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    supcon_rows_kernel(SupConRows p, int64_t row_blocks, bool wide) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const T* z = static_cast<const T*>(p.z);
+  auto* out = static_cast<typename Products::Element*>(p.out);
+  for (int64_t block = blockIdx.x; block < row_blocks; block += gridDim.x) {
+    const int64_t row = block * (kThreads / kWarp) + warp;
+    if (row >= p.columns) continue;
+    // float64: the squares of 1e30 and of 1e-30 are numbers.
+    double squares = 0;
+    float largest = 0;
+    for (int64_t d = lane; d < p.width; d += kWarp) {
+      const float x = widen(load(z + row * p.width + d));
+      squares += static_cast<double>(x) * static_cast<double>(x);
+      largest = fmaxf(largest, fabsf(x));
+    }
+    squares = lane_sum(squares);
+    const double inverse = squares == 0 ? 0.0 : 1 / sqrt(squares);
+    double factor = inverse;
+    if constexpr (!Products::kUnitRows) {
+      for (int offset = kWarp / 2; offset > 0; offset /= 2)
+        largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, offset));
+      // Between 1 and 2 the largest number is safe in float16, and numbers of bfloat16 keep all
+      // their bits down to 2^-15 of it.
+      factor = largest > 0 ? scalbn(1.0, -ilogb(largest)) : 1.0;
+    }
+    double of_out = 0;
+    for (int64_t d = lane; d < p.padded_width; d += kWarp) {
+      const double x =
+          d < p.width ? static_cast<double>(widen(load(z + row * p.width + d))) * factor : 0.0;
+      const auto kept = Products::rounded(static_cast<float>(x));
+      out[row * p.padded_width + d] = kept;
+      of_out += static_cast<double>(widen(kept)) * static_cast<double>(widen(kept));
+    }
+    if constexpr (!Products::kUnitRows) of_out = lane_sum(of_out);
+    if (lane != 0) continue;
+    p.inverse_norm[row] = inverse;
+    if constexpr (!Products::kUnitRows)
+      p.length[row] = of_out == 0 ? 0.0f : static_cast<float>(1 / sqrt(of_out));
+    if (p.given != nullptr)
+      p.weight[row] = supcon_weight(p.given[2 * row], p.given[2 * row + 1], wide, p.h_scale);
+  }
+  if (p.given == nullptr || blockIdx.x != gridDim.x - 1) return;  // the same for the whole block
+  double anchors[1] = {0};
+  for (int64_t row = threadIdx.x; row < p.columns; row += kThreads)
+    anchors[0] += p.given[2 * row + 1] > 0 ? 1.0 : 0.0;
+  team_sums(anchors, kThreads / kWarp);
+  if (threadIdx.x == 0)
+    *p.factor =
+        static_cast<double>(*p.grad) /
+        (p.base_temperature * (anchors[0] > 0 ? anchors[0] : 1.0) * static_cast<double>(p.h_scale));
+}
+
+// One block: the statistics of the own rows, and the mean loss of those with a positive.
+constexpr int kLossThreads = 1024;
+__global__ void __launch_bounds__(kLossThreads, 1) supcon_finish_kernel(SupConRows p) {
+  FCT_SHARED(double, warps, 2 * (kLossThreads / kWarp));
+  const double to_log = 1 / p.temperature;
+  double total = 0, anchors = 0;
+  for (int64_t row = threadIdx.x; row < p.rows; row += kLossThreads) {
+    Partial all = load(p.partials + row);
+    for (int64_t split = 1; split < p.splits; ++split) {
+      const Partial more = load(p.partials + split * p.rows + row);
+      const float largest = all.largest > more.largest ? all.largest : more.largest;
+      const float to_log2 = static_cast<float>(kLog2E * to_log);
+      all.sum = rescaled(all.sum, to_log2 * (all.largest - largest)) +
+                rescaled(more.sum, to_log2 * (more.largest - largest));
+      all.positives += more.positives;
+      all.largest = largest;
+      all.count += more.count;
+    }
+    // float32: in float64 this line alone would be most of the kernel on most GPUs.
+    const double log_sum = static_cast<double>(logf(all.sum));
+    const double log_denominator = log_sum + static_cast<double>(all.largest) * to_log;
+    const double count = static_cast<double>(all.count);
+    p.statistics[2 * row] = log_denominator;
+    p.statistics[2 * row + 1] = count;
+    if (all.count > 0) {
+      total += log_denominator - static_cast<double>(all.positives) * to_log / count;
+      anchors += 1;
+    }
+  }
+  total = lane_sum(total);
+  anchors = lane_sum(anchors);
+  if (threadIdx.x % kWarp == 0) {
+    warps[2 * (threadIdx.x / kWarp)] = total;
+    warps[2 * (threadIdx.x / kWarp) + 1] = anchors;
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int warp = 1; warp < kLossThreads / kWarp; ++warp) {
+    total += warps[2 * warp];
+    anchors += warps[2 * warp + 1];
+  }
+  *p.loss = static_cast<float>(p.temperature / p.base_temperature * total /
+                               (anchors > 0 ? anchors : 1.0));
+}
+
+// A warp an own row: adds up the shares of the columns, takes out what lies along the row itself
+// and divides by its length.
+template <typename T>
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit) supcon_grad_kernel(SupConRows p) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const T* z = static_cast<const T*>(p.z);
+  T* out = static_cast<T*>(p.grad_z);
+  for (int64_t block = blockIdx.x; block < ceil_div(p.rows, kThreads / kWarp); block += gridDim.x) {
+    const int64_t own = block * (kThreads / kWarp) + warp, row = p.first + own;
+    if (own >= p.rows) continue;
+    const double inverse = p.inverse_norm[row];
+    const auto unit_at = [&](int64_t d) {
+      return static_cast<float>(static_cast<double>(widen(load(z + row * p.width + d))) * inverse);
+    };
+    const auto sum_at = [&](int64_t d) {
+      float sum = load(p.sums + own * p.padded_width + d);
+      for (int64_t split = 1; split < p.splits; ++split)
+        sum += load(p.sums + (split * p.rows + own) * p.padded_width + d);
+      return sum;
+    };
+    float along = 0;
+    for (int64_t d = lane; d < p.width; d += kWarp) along = __fmaf_rn(unit_at(d), sum_at(d), along);
+    along = lane_sum(along);
+    for (int64_t d = lane; d < p.width; d += kWarp) {
+      const float across = __fmaf_rn(-along, unit_at(d), sum_at(d));
+      out[own * p.width + d] =
+          narrow<T>(static_cast<float>(*p.factor * inverse * static_cast<double>(across)));
+    }
+  }
+}
+
+}  // namespace fctfast::gpu
