@@ -45,6 +45,13 @@ DYNAMIC_SHARED = (
     # The table of normalised bytes, for three channels.
     (r"fct_views_kernel<(Half|BFloat16), \d+, false, ", 3 * 256 * 2),
     (r"fct_views_kernel<", 3 * 256 * 4),
+    # SupConShared::kBytes.
+    (r"supcon_\w+_kernel<FloatProducts, \w+, 2>", 77_824),
+    (r"supcon_\w+_kernel<FloatProducts, \w+, 1>", 60_416),
+    (r"supcon_\w+_kernel<Tf32Products, \w+, 2>", 68_608),
+    (r"supcon_\w+_kernel<Tf32Products, \w+, 1>", 51_200),
+    (r"supcon_\w+_kernel<HalfProducts, \w+, 2>", 54_272),
+    (r"supcon_\w+_kernel<HalfProducts, \w+, 1>", 35_840),
 )
 
 SIZES = {"float": 4, "double": 8, "Half": 2, "BFloat16": 2, "unsigned char": 1}
@@ -60,6 +67,7 @@ class Claim:
 
     kernel: str
     needs: tuple[str, ...]
+    since: int = 0  # the first architecture that has it
 
 
 _T_V = r"<(?P<T>[\w ]+), (?P<V>\d+), "
@@ -69,6 +77,10 @@ CLAIMS = (
     Claim(rf"feature_distance_backward_kernel{_T_V}", ("ld.global 16", "st.global.cs 16")),
     Claim(rf"warp_distance_kernel{_T_V}", ("ld.global 16",)),
     Claim(r"warp_distance_backward_kernel<", ("st.global.cs",)),
+    Claim(r"supcon_\w+_kernel<FloatProducts, ", ("fma.rn.f32", "ld.shared 16")),
+    Claim(r"supcon_\w+_kernel<\w+, \w+, \d>", ("cp.async.cg", "ex2.approx.ftz"), since=80),
+    Claim(r"supcon_\w+_kernel<Tf32Products, ", ("mma.sync.m16n8k8.tf32",), since=80),
+    Claim(r"supcon_\w+_kernel<HalfProducts, ", ("mma.sync.m16n8k16.f16", "ldmatrix.x4"), since=80),
 )
 
 
@@ -154,6 +166,8 @@ def check_claims(
         if not matches:
             idle.append(f"claim {claim.kernel}: no kernel of this name")
         for k, m in matches:
+            if k.arch < claim.since:
+                continue
             if (groups := m.groupdict()).get("V"):
                 size = SIZES.get(groups["T"])
                 if size is None:

@@ -72,12 +72,36 @@ def warp_distance(kind: str, ragged: bool) -> Iterator[Case]:
             yield "warp_distance", [x, coefficients, fill, kind, 0.5, upstream]
 
 
-OPS = {"fct_views": fct_views, "feature_distance": feature_distance, "warp_distance": warp_distance}
+def supcon_loss(kind: str, ragged: bool) -> Iterator[Case]:
+    # Rows of several chunks, own rows in the middle; or one chunk and all rows, so many columns
+    # that they are shared out. The exponents of .005 are relative to each row's largest.
+    rows, width, first, own = (75, 131, 9, 66) if ragged else (192, 32, 0, 192)
+    z = bits_of(kind, rows, width)
+    group = np.arange(rows, dtype=np.int64) % 5
+    made = torch.from_numpy(z).view(getattr(torch, kind)).reshape(rows, width)
+    for temperature in (0.1, 0.005):
+        how = [first, own, temperature, 0.07]
+        _, statistics = torch.ops.fctfast.supcon_loss(
+            made, torch.from_numpy(group), 0, rows, temperature, 0.07, False
+        )
+        backward = [statistics.numpy(), np.array([1.5], np.float32)]
+        for tensor_cores, tf32 in ((True, kind == "float32"), (False, False)):
+            for given in ([None, None], backward):
+                yield "supcon_loss", [z, group, *how, kind, tensor_cores, tf32, *given]
+
+
+OPS = {
+    "fct_views": fct_views,
+    "feature_distance": feature_distance,
+    "supcon_loss": supcon_loss,
+    "warp_distance": warp_distance,
+}
+WITHOUT_FLOAT64 = ("fct_views", "supcon_loss")
 
 
 def cases(op: str, kinds: tuple[str, ...] = FLOATS) -> list[Case]:
     """An aligned and a ragged shape for each dtype of an op, every layout and interpolation."""
-    supported = [kind for kind in kinds if op != "fct_views" or kind != "float64"]
+    supported = [kind for kind in kinds if op not in WITHOUT_FLOAT64 or kind != "float64"]
     return [c for kind in supported for ragged in (False, True) for c in OPS[op](kind, ragged)]
 
 
