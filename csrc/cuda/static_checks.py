@@ -69,6 +69,7 @@ CLAIMS = (
     Claim(rf"feature_distance_backward_kernel{_T_V}", ("ld.global 16", "st.global.cs 16")),
     Claim(rf"warp_distance_kernel{_T_V}", ("ld.global 16",)),
     Claim(r"warp_distance_backward_kernel<", ("st.global.cs",)),
+    Claim(r"contrastive_views_kernel<", ("st.global.cs",)),
 )
 
 

@@ -28,13 +28,14 @@ inline PreparedViews<ContrastiveViewsArgs> prepare_contrastive_views(
   auto views = prepare_views<ContrastiveViewsArgs>("contrastive_views", images, mean, std, nhwc,
                                                    dtype, channels_last);
   ContrastiveViewsArgs& a = views.args;
-  STD_TORCH_CHECK(height <= kMaxSide && width <= kMaxSide,
-                  "contrastive_views: expected sides of at most ", kMaxSide, ", got ", height,
-                  " x ", width);
+  STD_TORCH_CHECK(
+      std::min({a.height, a.width, height, width}) >= 1 && std::max(height, width) <= kMaxSide,
+      "contrastive_views: expected sides of 1 to ", kMaxSide, ", got ", height, " x ", width,
+      " of ", a.height, " x ", a.width);
   STD_TORCH_CHECK(a.channels == 1 || a.channels == 3,
                   "contrastive_views: expected 1 or 3 channels, got ", a.channels);
   STD_TORCH_CHECK(params.dim() == 2 && params.size(1) == kContrastiveWords &&
-                      params.scalar_type() == ScalarType::Float && height >= 1 && width >= 1 &&
+                      params.scalar_type() == ScalarType::Float &&
                       (a.batch == 0 ? params.size(0) == 0 : params.size(0) % a.batch == 0),
                   "contrastive_views: expected params float32 [views * ", a.batch, ", ",
                   static_cast<int64_t>(kContrastiveWords), "]");

@@ -5,6 +5,7 @@ That they compute the right thing is shown by the op tests (`python_tests/ops`, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from fctfast.ops import sample_rotate_affine
+from fctfast.ops import sample_contrastive, sample_rotate_affine
 
 pytestmark = pytest.mark.simt
 
@@ -49,6 +50,17 @@ def fct_views(kind: str, ragged: bool) -> Iterator[Case]:
             yield "fct_views", [images, coefficients, *options]
 
 
+def contrastive_views(kind: str, ragged: bool) -> Iterator[Case]:
+    # A block's whole view, whose mean is its own; 37 x 61 pixels are three blocks', the last one
+    # not full, whose mean is another kernel's.
+    size, out = ((23, 31), (37, 61)) if ragged else ((16, 16), (16, 16))
+    params = sample_contrastive(torch.arange(3), 4, 0, 2, size, grey_share=0.5).numpy()
+    for channels, last in itertools.product((1, 3), (False, True)):
+        images = np.random.default_rng(0).integers(0, 256, (3, *size, channels), dtype=np.uint8)
+        numbers = [[0.4] * channels, [0.2] * channels]
+        yield "contrastive_views", [images, params, *numbers, *out, True, kind, last]
+
+
 def feature_distance(kind: str, ragged: bool) -> Iterator[Case]:
     # Short samples are a warp's, those of more than 4,096 values a block's; five draws are more
     # than a tile of four.
@@ -72,12 +84,18 @@ def warp_distance(kind: str, ragged: bool) -> Iterator[Case]:
             yield "warp_distance", [x, coefficients, fill, kind, 0.5, upstream]
 
 
-OPS = {"fct_views": fct_views, "feature_distance": feature_distance, "warp_distance": warp_distance}
+OPS = {
+    "contrastive_views": contrastive_views,
+    "fct_views": fct_views,
+    "feature_distance": feature_distance,
+    "warp_distance": warp_distance,
+}
+VIEWS = ("contrastive_views", "fct_views")  # float64 is no dtype of theirs
 
 
 def cases(op: str, kinds: tuple[str, ...] = FLOATS) -> list[Case]:
     """An aligned and a ragged shape for each dtype of an op, every layout and interpolation."""
-    supported = [kind for kind in kinds if op != "fct_views" or kind != "float64"]
+    supported = [kind for kind in kinds if op not in VIEWS or kind != "float64"]
     return [c for kind in supported for ragged in (False, True) for c in OPS[op](kind, ragged)]
 
 
