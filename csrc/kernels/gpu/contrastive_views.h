@@ -86,14 +86,14 @@ __device__ __forceinline__ int64_t grey_steps(const Colour<float>& x) {
   return static_cast<int32_t>(grey_of(x, C == 3) * kGreySteps);
 }
 
-// Of the pixels of a view that one block has whole; every thread of the block calls.
+// Of a view that one block has whole; every thread of the block calls. Pixels past its end are
+// black, which they stay up to contrast, and add nothing.
 template <int C>
-__device__ __forceinline__ float mean_in_block(const ContrastiveParams& p, int32_t first,
+__device__ __forceinline__ float mean_in_block(const ContrastiveParams& p,
                                                const Colour<float> (&x)[kPixelsOfThread]) {
   int64_t total[1] = {0};
 #pragma unroll
-  for (int i = 0; i < kPixelsOfThread; ++i)
-    if (first + i * kThreads < p.pixels) total[0] += grey_steps<C>(x[i]);
+  for (int i = 0; i < kPixelsOfThread; ++i) total[0] += grey_steps<C>(x[i]);
   team_sums(total, kThreads / kWarp);
   FCT_SHARED(float, mean, 1);
   if (threadIdx.x == 0) mean[0] = mean_grey(total[0], p.grey_scale);
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kThreads, kContrastiveBlocksOnUnit)
       if (first + i * kThreads < p.pixels) x[i] = resized<C>(p, view, first + i * kThreads);
     if (plan.mean_at < plan.steps) {  // the same for the whole block
       walk<C>(plan, 0, plan.mean_at, 0.0f, x);
-      const float mean = p.parts == 1 ? mean_in_block<C>(p, first, x) : mean_of_parts(p, row);
+      const float mean = p.parts == 1 ? mean_in_block<C>(p, x) : mean_of_parts(p, row);
       walk<C>(plan, plan.mean_at, plan.steps, mean, x);
     }
     if (C == 3 && plan.grey) {
