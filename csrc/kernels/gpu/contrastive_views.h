@@ -15,7 +15,8 @@ namespace fctfast::gpu {
 
 constexpr int kPixelsOfThread = 4;  // a 32 x 32 view is one block's
 constexpr int32_t kPart = kThreads * kPixelsOfThread;
-constexpr int kContrastiveBlocksOnUnit = 4;  // gathers wait for memory; more would spill
+constexpr int kViewsBlocksOnUnit = 4;  // gathers wait for memory; more would spill
+constexpr int kGreysBlocksOnUnit = 3;
 
 struct ContrastiveParams {
   const uint8_t* images;
@@ -148,7 +149,7 @@ __device__ __forceinline__ void write_pixels(const ContrastiveParams& p, int64_t
 }
 
 template <typename T, int C, bool Interleaved>
-__global__ void __launch_bounds__(kThreads, kContrastiveBlocksOnUnit)
+__global__ void __launch_bounds__(kThreads, kViewsBlocksOnUnit)
     contrastive_views_kernel(const ContrastiveParams p, T* out) {
   const int64_t units = p.rows * p.parts;
   for (int64_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
@@ -177,7 +178,7 @@ __global__ void __launch_bounds__(kThreads, kContrastiveBlocksOnUnit)
 
 // Sums of the greys before contrast, of the views that draw it: at most a warp's parts each.
 template <int C>
-__global__ void __launch_bounds__(kThreads, kContrastiveBlocksOnUnit)
+__global__ void __launch_bounds__(kThreads, kGreysBlocksOnUnit)
     contrastive_greys_kernel(const ContrastiveParams p) {
   const int64_t units = p.rows * p.grey_parts;
   for (int64_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
