@@ -166,6 +166,28 @@ def test_one_channel_has_no_colours(device: str) -> None:
     assert float((ours - wanted).abs().max()) * 0.3 <= BOUND
 
 
+# Against the triangle in float64: at such sides torchvision is off by up to 1e-3 along rows and .6
+# along columns.
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(32767, 32766), (32767, 3), (3, 32767), (32767, 32767)]
+)
+@pytest.mark.parametrize("across", [False, True])
+def test_the_longest_sides(across: bool, inputs: int, outputs: int, device: str) -> None:
+    line = images(1, 1, inputs, 1) if across else images(1, inputs, 1, 1)
+    size, out = ((1, inputs), (1, outputs)) if across else ((inputs, 1), (outputs, 1))
+    ours = contrastive_views(
+        line.to(device), row(height=size[0], width=size[1]), 0.0, 1.0, size=out
+    ).cpu()
+    scale = inputs / outputs
+    reach = max(scale, 1.0)
+    centre = scale * (torch.arange(outputs, dtype=torch.float64)[:, None] + 0.5)
+    at = (centre - reach).floor() + torch.arange(int(2 * reach) + 3)
+    weight = (1 - (at + 0.5 - centre).abs() / reach).clamp_min(0) * ((at >= 0) & (at < inputs))
+    taken = line.flatten()[at.clamp(0, inputs - 1).long()].double() / 255
+    wanted = (weight * taken).sum(1) / weight.sum(1)
+    assert float((ours.flatten() - wanted).abs().max()) <= BOUND
+
+
 # Upscaled, of the same size, of half the size; one block's view, and several blocks' (1,024 pixels
 # are one block's), with a last one that is not full; a view narrower than a warp.
 @pytest.mark.parametrize(
