@@ -8,8 +8,9 @@ from itertools import product
 
 import torch
 
-OPS = ("fct_views", "feature_distance", "warp_distance")
+OPS = ("fct_views", "feature_distance", "warp_distance", "contrastive_views")
 _WORDS = {"nearest": 8 * 4, "bilinear": 6 * 8}  # bytes of one view's coefficients
+_PARAMS = 16 * 4  # bytes of one row of contrastive_views' params
 _SHORT = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 NCHW, LAST = "nchw", "channels_last"
 
@@ -21,11 +22,13 @@ class Case:
     Attributes:
         op: name in `fctfast.ops`.
         shape: of the op's input; images are [B, H, W, C] bytes.
-        draws: K.
-        dtype: of the output of fct_views, else of the input.
-        layout: of the output of fct_views, else of the input: "nchw", "channels_last" or "rows".
+        draws: K; of contrastive_views V, the views of each sample.
+        dtype: of the output of an op of views, else of the input.
+        layout: of the output of an op of views, else of the input: "nchw", "channels_last" or
+            "rows".
         interpolation: "nearest", "bilinear" or "" where nothing is sampled.
         backward: the op's gradient is measured, not the op.
+        side: of the views of contrastive_views, which are square; 0 for the other ops.
     """
 
     op: str
@@ -35,6 +38,7 @@ class Case:
     layout: str
     interpolation: str = ""
     backward: bool = False
+    side: int = 0
 
     @property
     def name(self) -> str:
@@ -46,8 +50,13 @@ class Case:
     @property
     def label(self) -> str:
         """Everything, for messages."""
-        shape = "x".join(map(str, self.shape))
-        return f"{self.name} {shape} K={self.draws} {self.dtype_name} {self.layout}"
+        return f"{self.name} {self.size} K={self.draws} {self.dtype_name} {self.layout}"
+
+    @property
+    def size(self) -> str:
+        """The shape, and what it becomes where that is another one."""
+        resized = f" to {self.side}" if self.side else ""
+        return "x".join(map(str, self.shape)) + resized
 
     @property
     def dtype_name(self) -> str:
@@ -71,6 +80,9 @@ def bytes_to_move(case: Case) -> int:
     for side in case.shape:
         elements *= side
     scores = 4 * case.draws * case.batch
+    if case.op == "contrastive_views":  # what a crop leaves out is counted, too
+        rows = case.draws * case.batch
+        return elements + rows * (_PARAMS + case.side**2 * case.shape[3] * size)
     if case.op == "fct_views":
         words = case.draws * case.batch * _WORDS[case.interpolation]
         return elements + words + (1 + case.draws) * elements * size
@@ -133,4 +145,21 @@ def _warp(tiny: bool) -> Iterator[Case]:
         yield Case("warp_distance", shape, 1, dtype, layout, way, backward)
 
 
-_OF_OP = {"fct_views": _views, "feature_distance": _feature, "warp_distance": _warp}
+def _contrastive(tiny: bool) -> Iterator[Case]:
+    """Both usual settings everywhere, every dtype and layout at the smallest size."""
+    usual = [(torch.float32, NCHW), (torch.bfloat16, LAST)]
+    every = list(product((torch.float32, torch.bfloat16, torch.float16), (NCHW, LAST)))
+    shapes = [((512, 32, 32, 3), 32), ((64, 256, 256, 3), 224), ((257, 33, 47, 3), 45)]
+    if tiny:
+        shapes = [((5, 12, 12, 3), 12), ((3, 5, 9, 3), 7)]
+    for number, (shape, side) in enumerate(shapes):
+        for dtype, layout in every if number == 0 else usual:
+            yield Case("contrastive_views", shape, 2, dtype, layout, side=side)
+
+
+_OF_OP = {
+    "fct_views": _views,
+    "feature_distance": _feature,
+    "warp_distance": _warp,
+    "contrastive_views": _contrastive,
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import gpu_contrastive_peers as contrastive
 import gpu_peers as peers
 import torch
 from gpu_cases import LAST, Case
@@ -26,7 +27,8 @@ class Problem:
         kernel: the registered op with integer coefficients already on the device.
         public: the function of `fctfast.ops` as users call it (backward: through autograd).
         peers: makers by name; a maker compiles and prepares, its call is measured.
-        exact: float64 [blocks, samples, ...] for `samples`, from `fctfast.ops.reference`.
+        exact: float64 [blocks, samples, ...] for `samples`, from `fctfast.ops.reference` (of
+            contrastive_views float32: torchvision's functions are its definition).
         samples: which of the B samples are compared.
     """
 
@@ -81,9 +83,12 @@ def build(case: Case, device: torch.device, *, compiling: bool = True) -> Proble
         device: where.
         compiling: offer the torch.compile peer; without it, the peer says that it was skipped.
     """
-    problem = {"fct_views": _views, "feature_distance": _features, "warp_distance": _warp}[case.op](
-        case, device
-    )
+    problem = {
+        "fct_views": _views,
+        "feature_distance": _features,
+        "warp_distance": _warp,
+        "contrastive_views": _contrastive,
+    }[case.op](case, device)
     if not compiling:
         problem.peers["torch.compile"] = _refused("skipped in the dry run: compiling takes minutes")
     return problem
@@ -225,6 +230,43 @@ def _warp(case: Case, device: torch.device) -> Problem:
         exact=_exact(case, exact, chosen[None], grad[:, samples]),
         samples=samples,
     )  # fmt: skip
+
+
+def _contrastive(case: Case, device: torch.device) -> Problem:
+    made = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, case.shape, dtype=torch.uint8, generator=made)
+    params = ops.sample_contrastive(
+        torch.arange(case.batch), 0, 0, case.draws, (case.shape[1], case.shape[2])
+    )
+    samples, form, size = _samples(case), _memory_format(case), (case.side, case.side)
+    chosen = params.unflatten(0, (case.draws, -1))[:, samples].flatten(0, 1)
+    exact = reference.contrastive_views(images[samples], chosen, MEAN, STD, size=size).double()
+    images, there = images.to(device), params.to(device)
+
+    def by(how: Callable[..., Callable[[Tensor], Tensor]]) -> Maker:
+        def make() -> Peer:
+            views = how(images, params, case.side, case.dtype, form)
+            return Peer(lambda: views(images))
+
+        return make
+
+    return Problem(
+        kernel=lambda: torch.ops.fctfast.contrastive_views(
+            images, there, list(MEAN), list(STD), *size, True, case.dtype, case.layout == LAST
+        ),
+        public=lambda: ops.contrastive_views(
+            images, params, MEAN, STD, size=size, dtype=case.dtype, memory_format=form
+        ),
+        peers={
+            "eager": by(contrastive.batched),
+            "torch.compile": by(contrastive.compiled_batched),
+            "kornia": _refused("one order of the colour steps for a batch, and no antialiasing"),
+            "torchvision v2": by(contrastive.torchvision),
+            "DALI": _refused("its colour operators have one order, not one a view"),
+        },
+        exact=exact.unflatten(0, (case.draws, -1)),
+        samples=samples,
+    )
 
 
 def _upstream(case: Case) -> Tensor:

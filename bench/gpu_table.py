@@ -137,8 +137,7 @@ class Table:
 
     def _row(self, row: Row, reasons: dict[str, int]) -> list[str]:
         case = row.case
-        shape = "x".join(map(str, case.shape))
-        cells = [case.name, shape, str(case.draws), case.dtype_name, case.layout]
+        cells = [case.name, case.size, str(case.draws), case.dtype_name, case.layout]
         kernel = row.kernel
         error = _failed(kernel, reasons) or _failed(row.public, reasons) or _error(kernel.error)
         if row.ours_failed:

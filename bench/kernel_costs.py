@@ -33,6 +33,9 @@ def cases() -> Iterator[Case]:
         for way in ways:
             yield Case("fct_views", shape, 4, _F32, NCHW, way)
             yield Case("fct_views", shape, 4, _BF16, LAST, way)
+    for shape, side in (((512, 32, 32, 3), 32), ((64, 256, 256, 3), 224)):
+        yield Case("contrastive_views", shape, 2, _F32, NCHW, side=side)
+        yield Case("contrastive_views", shape, 2, _BF16, LAST, side=side)
     for backward in (False, True):
         for shape, layout in (((2560, 512), "rows"), ((640, 512, 7, 7), NCHW)):
             for dtype in both:
@@ -69,9 +72,13 @@ def tables(counter: Counter) -> str:
 
 
 def _is_listed(case: Case) -> bool:
-    """One case of each kind; sampling nearest makes the same passes as bilinear."""
+    """One case of each kind; sampling nearest makes the same passes as bilinear.
+
+    Those of contrastive_views are too many to list: every step once for each place in the order.
+    """
     first = case.shape in {(512, 32, 32, 3), (2560, 512), (640, 512, 7, 7), (512, 3, 32, 32)}
-    return first and case.dtype == _F32 and case.interpolation != "nearest"
+    listed = case.interpolation != "nearest" and case.op != "contrastive_views"
+    return first and case.dtype == _F32 and listed
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -80,9 +87,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _label(case: Case) -> str:
-    shape = "x".join(map(str, case.shape))
     layout = " NHWC" if case.layout == LAST else ""
-    return f"{case.name} {shape} {case.dtype_name}{layout}"
+    return f"{case.name} {case.size} {case.dtype_name}{layout}"
 
 
 def _mega(value: float) -> str:

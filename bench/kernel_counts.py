@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from gpu_cases import LAST, Case
 from gpu_peers import MEAN, STD
+from kernel_contrastive import params_of
 from kernel_model import data_loads, table_stores
 
 from fctfast import ops
@@ -28,7 +29,8 @@ class Count:
 
     Attributes:
         data: loads of images, features or maps.
-        other: loads of coefficients and of the distances' gradient.
+        other: loads of coefficients or params, of the distances' gradient, and of the sums that one
+            kernel leaves to the next.
         written: stores to global memory.
         shared: stores to shared memory; of fct_views by formula, which the run confirms.
         factor: the batch of the case over the batch that ran.
@@ -98,6 +100,12 @@ class Counter:
             self._ops.fct_views(
                 images, words, MEAN, STD, True, case.dtype, case.layout == LAST, True
             )
+        elif case.op == "contrastive_views":
+            images = torch.randint(0, 256, case.shape, dtype=torch.uint8, generator=made)
+            self._ops.contrastive_views(
+                images, words.flatten(0, 1), MEAN, STD, case.side, case.side, True, case.dtype,
+                case.layout == LAST,
+            )  # fmt: skip
         else:
             x = torch.randn(case.shape, generator=made).to(case.dtype)
             grad = torch.randn(case.draws, case.batch, generator=made)
@@ -126,6 +134,8 @@ def _scaled(case: Case, batch: int) -> Case:
 
 
 def _coefficients(case: Case, batch: int) -> torch.Tensor:
+    if case.op == "contrastive_views":
+        return params_of(_scaled(case, batch))
     if not case.interpolation:
         return torch.empty(case.draws, batch, 8, dtype=torch.int32)
     size = case.shape[1:3] if case.op == "fct_views" else case.shape[2:]

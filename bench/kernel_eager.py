@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gpu_contrastive_peers
 import gpu_peers
 import torch
 from gpu_cases import LAST, Case
+from kernel_contrastive import params_of
 from kernel_model import Bytes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -55,6 +57,10 @@ class _Recorder(TorchDispatchMode):
             self._affine_grid(outs[0])
         elif name == "grid_sampler_2d_backward":
             self._grid_backward(args, outs[0])
+        elif name == "index":  # some views of all: those it reads, and no others
+            self._add(name, _size(made), _size(made))
+        elif name == "index_put_":
+            self._add(name, _size(args[2]), _size(args[2]))
         elif name == "slice_backward":
             self._add("slice backward: clear", 0, _size(outs[0]))
             self._add("slice backward: copy", _size(args[0]), _size(args[0]))
@@ -107,11 +113,15 @@ def passes(case: Case) -> list[Pass]:
 def _call(case: Case) -> Callable[[], Tensor]:
     meta = torch.device("meta")
     params = torch.zeros(case.draws, case.batch, 3)
+    images = torch.empty(case.shape, dtype=torch.uint8, device=meta)
+    form = torch.channels_last if case.layout == LAST else torch.contiguous_format
+    if case.op == "contrastive_views":
+        drawn = params_of(case).flatten(0, 1)
+        views = gpu_contrastive_peers.batched(images, drawn, case.side, case.dtype, form)
+        return lambda: views(images)
     if case.op == "fct_views":
         size = case.shape[1:3]
-        images = torch.empty(case.shape, dtype=torch.uint8, device=meta)
         sample = gpu_peers.grid_sampler(params, size, case.interpolation, meta)
-        form = torch.channels_last if case.layout == LAST else torch.contiguous_format
         return gpu_peers.views_by(sample, images, case.draws, case.dtype, form)
     x = torch.empty(case.shape, dtype=case.dtype, device=meta)
     if case.layout == LAST:

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-from gpu_cases import LAST, Case
+from gpu_cases import LAST, Case, bytes_to_move
+from kernel_contrastive import counts_of, operations, params_of
 from torch import Tensor
 
 _WORDS = {"nearest": 8 * 4, "bilinear": 6 * 8, "": 0}  # bytes of one item's coefficients
@@ -97,6 +98,9 @@ def _coefficients(case: Case) -> int:
 def must_move(case: Case) -> Bytes:
     """Each input byte once, each output byte once; the sum is `gpu_cases.bytes_to_move`."""
     n, size = _elements(case), case.dtype.itemsize
+    if case.op == "contrastive_views":
+        written = case.draws * case.batch * case.side**2 * case.shape[3] * size
+        return Bytes(bytes_to_move(case) - written, written)
     words = _coefficients(case)
     if case.op == "fct_views":
         return Bytes(n + words, (1 + case.draws) * n * size)
@@ -129,11 +133,15 @@ def _sum(*terms: tuple[float, Work]) -> Work:
 
 def needed(case: Case) -> Work:
     """Operations of the algorithm: geometry once for each place, everything else per element."""
+    if case.op == "contrastive_views":
+        return Work(*operations(case, counts_of(case, params_of(case), as_built=False)))
     return _work(case, repeats=1.0)
 
 
 def issued(case: Case) -> Work:
     """The same with geometry as often as the kernel repeats it, and the tables of fct_views."""
+    if case.op == "contrastive_views":
+        return Work(*operations(case, counts_of(case, params_of(case))))
     made = _work(case, repeats=geometry_repeats(case))
     if case.op == "fct_views":
         channels = case.shape[3]
@@ -235,9 +243,11 @@ def data_loads(case: Case, coefficients: Tensor) -> int:
 
     Args:
         case: which; its batch is that of `coefficients`.
-        coefficients: integers of `fctfast::affine_coefficients`, [K, B, 8 or 6]; unused where
-            nothing is sampled.
+        coefficients: integers of `fctfast::affine_coefficients`, [K, B, 8 or 6], or params of
+            contrastive_views, [V, B, 16]; unused where nothing is sampled.
     """
+    if case.op == "contrastive_views":
+        return counts_of(case, coefficients).taps * case.shape[3]
     n, size = _elements(case), case.dtype.itemsize
     if case.op == "feature_distance":
         tiles = 1 if case.backward else math.ceil(case.draws / 4)  # kDrawTile

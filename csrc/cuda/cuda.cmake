@@ -50,6 +50,7 @@ enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)  # the root CMake detected: nvcc on PATH may be a wrapper script
 
 add_library(fctfast_cuda SHARED
+  csrc/cuda/contrastive_views.cu
   csrc/cuda/fct_views.cu
   csrc/cuda/feature_distance.cu
   csrc/cuda/supcon_loss.cu

@@ -11,7 +11,7 @@ Tensor fct_views(const Tensor& images, const Tensor& coefficients, const std::ve
                  bool originals) {
   const DeviceGuard guard(images.get_device_index());
   require_same_device(images, coefficients, "fct_views", "coefficients");
-  const PreparedViews views =
+  const auto views =
       prepare_fct_views(images, coefficients, mean, std, nhwc, dtype, channels_last, originals);
   const FctViewsArgs args = views.with_numbers();
   STD_TORCH_CHECK(args.channels <= gpu::kMaxChannels, "fct_views: expected at most ",

@@ -81,6 +81,7 @@ CLAIMS = (
     Claim(r"supcon_\w+_kernel<\w+, \w+, \d>", ("cp.async.cg", "ex2.approx.ftz"), since=80),
     Claim(r"supcon_\w+_kernel<Tf32Products, ", ("mma.sync.m16n8k8.tf32",), since=80),
     Claim(r"supcon_\w+_kernel<HalfProducts, ", ("mma.sync.m16n8k16.f16", "ldmatrix.x4"), since=80),
+    Claim(r"contrastive_views_kernel<", ("st.global.cs",)),
 )
 
 

@@ -10,33 +10,31 @@
 
 namespace fctfast {
 
-// Items: batch samples. Strides in bytes, of uint8 images.
-struct FctViewsArgs {
+// What the ops of views have in common. Strides in bytes, of uint8 images.
+struct ViewArgs {
   const uint8_t* images;
   int64_t batch, channels, height, width;
   int64_t stride_n, stride_c, stride_y, stride_x;
+  const float* mean;  // [channels], of images scaled to [0, 1]
+  const float* std;   // [channels]
+  void* out;
+  ScalarKind kind;  // f32, f16, bf16
+  bool channels_last;
+};
+
+// Items: batch samples. out [(originals + draws) * batch, C, H, W].
+struct FctViewsArgs : ViewArgs {
   int64_t draws;
   const NearestCoefficients* nearest;    // [draws][batch], or null
   const BilinearCoefficients* bilinear;  // [draws][batch], or null
-  const float* mean;                     // [channels], of images scaled to [0, 1]
-  const float* std;                      // [channels]
-  void* out;                             // [(originals + draws) * batch, C, H, W]
-  ScalarKind kind;                       // f32, f16, bf16
-  bool channels_last, originals;
+  bool originals;
 };
 
-// Items: views * batch, view by view. Strides in bytes, of uint8 images of 1 or 3 channels.
-struct ContrastiveViewsArgs {
-  const uint8_t* images;
-  int64_t batch, channels, height, width;
-  int64_t stride_n, stride_c, stride_y, stride_x;
-  const float* params;  // [views * batch][kContrastiveWords]
-  int64_t out_height, out_width;
-  const float* mean;  // [channels], of images scaled to [0, 1]
-  const float* std;   // [channels]
-  void* out;          // [views * batch, C, out_height, out_width]
-  ScalarKind kind;    // f32, f16, bf16
-  bool channels_last;
+// Items: rows = views * batch, view by view, of 1 or 3 channels. out [rows, C, out_height,
+// out_width].
+struct ContrastiveViewsArgs : ViewArgs {
+  const float* params;  // [rows][kContrastiveWords]
+  int64_t rows, out_height, out_width;
 };
 
 // A row of params; the rest is zero.

@@ -1,8 +1,9 @@
 // The augmentation of contrastive learning: its parameters and its views.
+#include "contrastive_views.h"
+
 #include <cmath>
 
 #include "../kernels/philox.h"
-#include "common.h"
 #include "cpu_kernels.h"
 
 namespace fctfast {
@@ -115,73 +116,22 @@ Tensor sample_contrastive(const Tensor& ids, int64_t seed, int64_t epoch, int64_
   return params;
 }
 
-// What memory safety needs: crops inside the image, an order that exists.
-void check_params(const float* p, int64_t rows, int64_t height, int64_t width) {
-  for (int64_t i = 0; i < rows; ++i, p += kContrastiveWords) {
-    const bool inside = p[kTop] >= 0 && p[kLeft] >= 0 && p[kCropHeight] >= 1 &&
-                        p[kCropWidth] >= 1 && p[kTop] + p[kCropHeight] <= height &&
-                        p[kLeft] + p[kCropWidth] <= width;
-    STD_TORCH_CHECK(inside && p[kOrder] >= 0 && p[kOrder] < 24,
-                    "contrastive_views: expected a crop inside ", height, " x ", width,
-                    " and an order of 0 to 23, got top ", p[kTop], ", left ", p[kLeft], ", height ",
-                    p[kCropHeight], ", width ", p[kCropWidth], ", order ", p[kOrder], " in row ",
-                    i);
-  }
-}
-
 Tensor contrastive_views(const Tensor& images, const Tensor& params,
                          const std::vector<double>& mean, const std::vector<double>& std,
                          int64_t height, int64_t width, bool nhwc, ScalarType dtype,
                          bool channels_last) {
-  STD_TORCH_CHECK(images.dim() == 4 && images.scalar_type() == ScalarType::Byte,
-                  "contrastive_views: expected images uint8 of four dimensions");
-  const int64_t c = nhwc ? 3 : 1, y = nhwc ? 1 : 2, x = nhwc ? 2 : 3;
-  ContrastiveViewsArgs a{};
-  a.images = static_cast<const uint8_t*>(images.const_data_ptr());
-  a.batch = images.size(0);
-  a.channels = images.size(c);
-  a.height = images.size(y);
-  a.width = images.size(x);
-  a.stride_n = images.stride(0);
-  a.stride_c = images.stride(c);
-  a.stride_y = images.stride(y);
-  a.stride_x = images.stride(x);
-  STD_TORCH_CHECK(std::max({a.height, a.width, height, width}) <= kMaxSide,
-                  "contrastive_views: expected sides of at most ", kMaxSide);
-  STD_TORCH_CHECK(a.channels == 1 || a.channels == 3,
-                  "contrastive_views: expected 1 or 3 channels, got ", a.channels);
-  STD_TORCH_CHECK(static_cast<int64_t>(mean.size()) == a.channels &&
-                      static_cast<int64_t>(std.size()) == a.channels,
-                  "contrastive_views: expected mean and std of ", a.channels, " values");
-  STD_TORCH_CHECK(params.dim() == 2 && params.size(1) == kContrastiveWords &&
-                      params.scalar_type() == ScalarType::Float && height >= 1 && width >= 1 &&
-                      (a.batch == 0 ? params.size(0) == 0 : params.size(0) % a.batch == 0),
-                  "contrastive_views: expected params float32 [views * ", a.batch, ", ",
-                  static_cast<int64_t>(kContrastiveWords), "]");
-  STD_TORCH_CHECK(
-      dtype == ScalarType::Float || dtype == ScalarType::Half || dtype == ScalarType::BFloat16,
-      "contrastive_views: expected dtype float32, float16 or bfloat16");
+  const auto views = prepare_contrastive_views(images, params, mean, std, height, width, nhwc,
+                                               dtype, channels_last);
   const Tensor rows = torch::stable::contiguous(params);
-  const std::vector<float> shift(mean.begin(), mean.end()), spread(std.begin(), std.end());
+  ContrastiveViewsArgs a = views.with_numbers();
+  check_contrastive_params(rows, a.height, a.width);
   a.params = rows.const_data_ptr<float>();
-  check_params(a.params, rows.size(0), a.height, a.width);
-  a.out_height = height;
-  a.out_width = width;
-  a.mean = shift.data();
-  a.std = spread.data();
-  a.kind = kind_of(dtype, "contrastive_views");
-  a.channels_last = channels_last;
-  Tensor out = torch::stable::empty({rows.size(0), a.channels, height, width}, dtype, std::nullopt,
-                                    images.device(), std::nullopt,
-                                    channels_last ? torch::headeronly::MemoryFormat::ChannelsLast
-                                                  : torch::headeronly::MemoryFormat::Contiguous);
-  a.out = out.mutable_data_ptr();
-  if (out.numel() == 0) return out;
-  prefer_huge_pages(out);
+  if (views.out.numel() == 0) return views.out;
+  prefer_huge_pages(views.out);
   torch::stable::parallel_for(
-      0, rows.size(0), grain(8 * a.channels * height * width),
+      0, a.rows, grain(8 * a.channels * height * width),
       [&](int64_t begin, int64_t end) { cpu_kernels().contrastive_views(a, begin, end); });
-  return out;
+  return views.out;
 }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fctfast, m) {

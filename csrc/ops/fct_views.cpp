@@ -8,7 +8,7 @@ namespace {
 Tensor fct_views(const Tensor& images, const Tensor& coefficients, const std::vector<double>& mean,
                  const std::vector<double>& std, bool nhwc, ScalarType dtype, bool channels_last,
                  bool originals) {
-  const PreparedViews views =
+  const auto views =
       prepare_fct_views(images, coefficients, mean, std, nhwc, dtype, channels_last, originals);
   if (views.out.numel() == 0) return views.out;
   const FctViewsArgs args = views.with_numbers();

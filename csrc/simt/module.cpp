@@ -84,12 +84,10 @@ void set_coefficients(Args& args, Buffers& buffers, const py::array& coefficient
   args.draws = coefficients.shape(0);
 }
 
-py::array_t<uint8_t> run_fct_views(const py::array& images, const py::array& coefficients,
-                                   const std::vector<float>& mean, const std::vector<float>& std,
-                                   bool nhwc, const std::string& kind, bool channels_last,
-                                   bool originals) {
-  Buffers buffers;
-  fctfast::FctViewsArgs a{};
+// Everything of ViewArgs but `out`.
+void set_views(fctfast::ViewArgs& a, Buffers& buffers, const py::array& images,
+               const std::vector<float>& mean, const std::vector<float>& std, bool nhwc,
+               const std::string& kind, bool channels_last) {
   const int c = nhwc ? 3 : 1, y = nhwc ? 1 : 2, x = nhwc ? 2 : 3;
   a.images = static_cast<const uint8_t*>(buffers.input("images", images));
   a.batch = images.shape(0);
@@ -100,16 +98,45 @@ py::array_t<uint8_t> run_fct_views(const py::array& images, const py::array& coe
   a.stride_c = images.strides(c);
   a.stride_y = images.strides(y);
   a.stride_x = images.strides(x);
-  set_coefficients(a, buffers, coefficients);
   a.mean = mean.data();
   a.std = std.data();
   a.kind = kind_of(kind);
   a.channels_last = channels_last;
+}
+
+py::array_t<uint8_t> run_fct_views(const py::array& images, const py::array& coefficients,
+                                   const std::vector<float>& mean, const std::vector<float>& std,
+                                   bool nhwc, const std::string& kind, bool channels_last,
+                                   bool originals) {
+  Buffers buffers;
+  fctfast::FctViewsArgs a{};
+  set_views(a, buffers, images, mean, std, nhwc, kind, channels_last);
+  set_coefficients(a, buffers, coefficients);
   a.originals = originals;
   const int64_t views = (a.draws + (originals ? 1 : 0)) * a.batch;
   a.out = buffers.output(
       "out", static_cast<size_t>(views * a.channels * a.height * a.width) * size_of(a.kind));
   fct_views(a);
+  return Buffers::take(a.out);
+}
+
+py::array_t<uint8_t> run_contrastive_views(const py::array& images, const py::array& params,
+                                           const std::vector<float>& mean,
+                                           const std::vector<float>& std, int64_t height,
+                                           int64_t width, bool nhwc, const std::string& kind,
+                                           bool channels_last) {
+  Buffers buffers;
+  fctfast::ContrastiveViewsArgs a{};
+  set_views(a, buffers, images, mean, std, nhwc, kind, channels_last);
+  a.params = static_cast<const float*>(buffers.input("params", params));
+  a.rows = params.shape(0);
+  a.out_height = height;
+  a.out_width = width;
+  auto* greys = static_cast<int64_t*>(
+      buffers.output("greys", static_cast<size_t>(contrastive_views_scratch(a)) * sizeof(int64_t)));
+  a.out = buffers.output(
+      "out", static_cast<size_t>(a.rows * a.channels * height * width) * size_of(a.kind));
+  contrastive_views(a, greys);
   return Buffers::take(a.out);
 }
 
@@ -284,6 +311,7 @@ PYBIND11_MODULE(FCTFAST_SIMT_MODULE, m) {
   m.def("divide",
         [](int64_t n, int64_t divisor) { return fctfast::make_divider(divisor).quotient(n); });
   m.def("fct_views", &simt::run_fct_views);
+  m.def("contrastive_views", &simt::run_contrastive_views);
   m.def("feature_distance", &simt::run_feature_distance);
   m.def("warp_distance", &simt::run_warp_distance);
   m.def("supcon_loss", &simt::run_supcon_loss);

@@ -2,8 +2,8 @@
 
 `python csrc/simt/mutate.py [--only REGEX] [--list] [--out FILE] [--jobs N] [--keep]`
 
-Each mutation of `mutations.py` is applied to a copy of `csrc/`, the executor is built there, and
-the `simt` tests of its op run against that build; the first failure ends them. A crash or a hang
+Each mutation of `mutations/` is applied to a copy of `csrc/`, the executor is built there, and the
+`simt` tests of its op run against that build; the first failure ends them. A crash or a hang
 counts as noticed. A mutation with a mode must be reported by that sanitizer.
 
 Exit status: 0, all were noticed; 1, the named ones survived; 2, nothing could be concluded: the

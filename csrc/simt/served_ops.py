@@ -12,6 +12,7 @@ import torch
 from harness import load, with_source_line
 
 OPS = (
+    "contrastive_views",
     "fct_views",
     "feature_distance",
     "feature_distance_backward",
@@ -50,9 +51,19 @@ class Ops:
         batch, *rest = images.shape
         height, width, channels = rest if nhwc else (*rest[1:], rest[0])
         rows = (coefficients.shape[0] + originals) * batch
-        if channels_last:
-            return _tensor(made, dtype, (rows, height, width, channels)).permute(0, 3, 1, 2)
-        return _tensor(made, dtype, (rows, channels, height, width))
+        return _views(made, dtype, (rows, channels, height, width), channels_last)
+
+    def contrastive_views(
+        self, images: Any, params: Any, mean: Any, std: Any, height: int, width: int, nhwc: bool,
+        dtype: Any, channels_last: bool,
+    ) -> Any:  # fmt: skip
+        """As the schema of `fctfast::contrastive_views`."""
+        made = self._call(
+            "contrastive_views", images.numpy(), params.contiguous().numpy(), list(mean), list(std),
+            height, width, nhwc, _name(dtype), channels_last,
+        )  # fmt: skip
+        shape = (params.shape[0], images.shape[3 if nhwc else 1], height, width)
+        return _views(made, dtype, shape, channels_last)
 
     def feature_distance(self, features: Any, draws: int, mean: bool) -> Any:
         """As the schema of `fctfast::feature_distance`."""
@@ -142,6 +153,13 @@ def _tensor(data: np.ndarray, dtype: Any, shape: Sequence[int]) -> Any:
     if data.size == 0:  # numpy gives an empty array no stride that torch could view
         return torch.empty(tuple(shape), dtype=dtype)
     return torch.from_numpy(data).view(dtype).reshape(tuple(shape))
+
+
+def _views(data: np.ndarray, dtype: Any, shape: Sequence[int], channels_last: bool) -> Any:
+    rows, channels, height, width = shape
+    if channels_last:
+        return _tensor(data, dtype, (rows, height, width, channels)).permute(0, 3, 1, 2)
+    return _tensor(data, dtype, shape)
 
 
 def _features(features: Any, draws: int, mean: bool) -> tuple[Any, list[Any]]:

@@ -53,14 +53,16 @@ def contrastive_views(
     """Crop, resize (bilinear, antialiased), flip, jitter colours, grey, normalise.
 
     Equals torchvision's v2 functions on float images in [0, 1], one after the other and without
-    rounding between them, to about 1e-5 before normalising (sums in another order). On CUDA there
-    is no kernel yet: those functions themselves serve, view by view.
+    rounding between them, to about 1e-5 before normalising (sums in another order). The CUDA kernel
+    is written for the same bits as the CPU's. Nothing here waits for the device.
 
     Args:
         images: uint8 [B, H, W, C] (layout "nhwc") or [B, C, H, W] ("nchw"), C 1 or 3, any strides.
             With one channel saturation, hue and grey change nothing.
         params: float32 [V*B, 16] from :func:`~fctfast.ops.sample_contrastive` for this H and W,
-            view by view.
+            view by view. For images on CUDA either on the CPU, where they are checked and then
+            copied, or on the same device, where nobody can look at them without waiting: crops
+            that reach beyond the image are then moved inside of it.
         mean: per-channel mean of images scaled to [0, 1]; a number or C numbers.
         std: per-channel standard deviation, likewise; not zero.
         size: (height, width) of the views; default: H and W.
@@ -74,7 +76,8 @@ def contrastive_views(
     Raises:
         TypeError: images is not uint8, params not float32, dtype not one of the three.
         ValueError: shapes, sides, words or a zero std.
-        RuntimeError: params that were drawn for another size: a crop outside of the image.
+        RuntimeError: params on the CPU that were drawn for another size: a crop outside of the
+            image.
 
     Source: appendix C.5; Chen et al. 2020 (SimCLR); DESIGN 3.6.
 
@@ -105,9 +108,7 @@ def contrastive_views(
     scale = per_channel(op, "std", std, channels)
     nonzero(op, "std", scale)
     views: Tensor = torch.ops.fctfast.contrastive_views(
-        # Not without waiting from a GPU to the CPU, where the numbers are read at once.
-        images, params.to(images.device, non_blocking=images.is_cuda),
-        per_channel(op, "mean", mean, channels), scale, out[0], out[1], layout == "nhwc", dtype,
-        memory_format == torch.channels_last,
+        images, params if images.is_cuda else params.cpu(), per_channel(op, "mean", mean, channels),
+        scale, out[0], out[1], layout == "nhwc", dtype, memory_format == torch.channels_last,
     )  # fmt: skip
     return views

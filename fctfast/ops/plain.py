@@ -1,8 +1,7 @@
 """The ops in plain torch on any device, for devices that have no compiled kernel.
 
-A GPU user without nvcc gets these, and every GPU user for the ops that have no CUDA kernel yet
-(`supcon_loss`, `contrastive_views`): the same results to rounding (`fctfast::fct_views` nearest:
-the same bits), at eager torch's speed.
+A GPU user without nvcc gets these: the same results to rounding (`fctfast::fct_views` nearest: the
+same bits), at eager torch's speed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,16 @@ import pytest
 import torch
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
-MODULES = ("gpu", "gpu_cases", "gpu_dali", "gpu_peers", "gpu_problems", "gpu_table", "gpu_timing")
+MODULES = (
+    "gpu",
+    "gpu_cases",
+    "gpu_contrastive_peers",
+    "gpu_dali",
+    "gpu_peers",
+    "gpu_problems",
+    "gpu_table",
+    "gpu_timing",
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +58,9 @@ def test_dry_run_runs_every_case_and_says_what_it_is_not(tmp_path: Path) -> None
     header = next(x for x in text.splitlines() if x.startswith("| op "))
     assert " ms" not in header
     assert "GB/s" not in header
-    rows = [x for x in text.splitlines() if x.startswith(("| fct_", "| feature_", "| warp_"))]
-    for op in ("fct_views", "feature_distance", "warp_distance"):
+    ops = ("contrastive_views", "fct_views", "feature_distance", "warp_distance")
+    rows = [x for x in text.splitlines() if x.startswith(tuple(f"| {op}" for op in ops))]
+    for op in ops:
         assert any(x.startswith(f"| {op}") for x in rows)
     for op in ("feature_distance backward", "warp_distance backward bilinear"):
         assert any(x.startswith(f"| {op} ") for x in rows)
@@ -100,6 +110,9 @@ def test_bytes_are_those_counted_by_hand(bench: SimpleNamespace) -> None:
     assert count(case("fct_views", (2, 4, 5, 3), 2, bf16, "nchw", "nearest")) == 120 + 128 + 720
     # bilinear: 48 bytes a view; float32.
     assert count(case("fct_views", (2, 4, 5, 3), 2, f32, "nchw", "bilinear")) == 120 + 192 + 1440
+    # 2 rows of 16 params for each image; 4 views of 3x3x3.
+    views = case("contrastive_views", (2, 4, 5, 3), 2, bf16, "nchw", side=3)
+    assert count(views) == 120 + 4 * 64 + 4 * 27 * 2
     # 15 rows = 3 samples, 4 draws; 15 x 20 x 4 bytes; 12 float32 scores.
     assert count(case("feature_distance", (15, 20), 4, f32, "rows")) == 1200 + 48
     # backward: rows read and written, the scores' gradient read.
@@ -118,7 +131,7 @@ def test_the_cases_are_those_promised(bench: SimpleNamespace) -> None:
     assert {
         (512, 32, 32, 3), (64, 224, 224, 3), (256, 224, 224, 3), (257, 33, 47, 3), (2560, 512),
         (2560, 2048), (640, 512, 4, 4), (640, 512, 7, 7), (320, 2048, 7, 7), (512, 3, 32, 32),
-        (64, 3, 224, 224), (256, 512, 4, 4),
+        (64, 3, 224, 224), (256, 512, 4, 4), (64, 256, 256, 3),
     } == shapes  # fmt: skip
     views = {(c.draws, c.dtype_name, c.layout, c.interpolation) for c in cases(("fct_views",))}
     assert {v[0] for v in views} == {1, 4}

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 import torch
 
+from fctfast.ops.sample_contrastive import COLUMNS
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODULES = (
     "gpu_cases",
+    "gpu_contrastive_peers",
     "gpu_peers",
+    "kernel_contrastive",
     "kernel_model",
     "kernel_eager",
     "kernel_counts",
@@ -57,6 +61,37 @@ def test_needed_operations_by_hand(bench: SimpleNamespace) -> None:
     # 4 x 4 places: geometry 21; in each of 2 channels two addresses and 3 float operations.
     warp = needed(case("warp_distance", (1, 2, 4, 4), 1, F32, "nchw", "nearest"))
     assert (warp.integers, warp.floats) == (16 * (21 + 2 * 2), 16 * 2 * 3)
+
+
+def drawn(**words: float) -> torch.Tensor:
+    """Params [1, 1, 16] of one view: a crop of 4 x 4 pixels from the corner, unless told."""
+    row = torch.zeros(1, 1, 16)
+    for name, value in ({"height": 4, "width": 4} | words).items():
+        row[0, 0, COLUMNS.index(name)] = value
+    return row
+
+
+def test_contrastive_views_are_counted_by_hand(bench: SimpleNamespace) -> None:
+    counts, model = bench.kernel_contrastive.counts_of, bench.kernel_contrastive
+    small = bench.gpu_cases.Case("contrastive_views", (1, 8, 8, 3), 1, F32, "nchw", side=2)
+    # 4 inputs to 2 outputs: the triangle of either reaches 2 inputs to both sides of its centre at
+    # 1 or 3, and holds the middles of 3 that exist; its fourth lies outside of the crop.
+    once = counts(small, drawn(jitter=1, grey=1))
+    assert once == model.Counts(4, 4, 4 * 3, 4 * 3, 4 * 9, 4, 4)
+    wide = counts(small, drawn(width=1))  # one input for both outputs
+    assert (wide.row_taps, wide.column_taps, wide.taps) == (12, 4, 12)
+    # 33 x 33 pixels are more than a block's: with a contrast to draw they are walked over twice.
+    large = bench.gpu_cases.Case("contrastive_views", (1, 8, 8, 3), 1, F32, "nchw", side=33)
+    twice, plain = counts(large, drawn(jitter=1)), counts(large, drawn())
+    assert (twice.walked, plain.walked, twice.pixels) == (2 * 33**2, 33**2, 33**2)
+    assert twice.taps == 2 * plain.taps
+    assert counts(large, drawn(jitter=1), as_built=False).taps == plain.taps
+    # A pixel of one tap: 61 for its place, 2 for the tap, 2 a channel; in float 5 + 3 for the
+    # scale, 3 an axis for totals, 2 for the weight of a row and of a tap, 2 a channel for each, 2
+    # to normalise a channel.
+    one = model.Counts(1, 1, 1, 1, 1, 0, 0)
+    assert model.operations(small, one) == (61 + 2 + 6, 8 + 6 + 2 * (2 + 6) + 6)
+    assert model.operations(small, model.Counts(1, 1, 1, 1, 1, 1, 1))[1] == 36 + 105 + 5
 
 
 def test_geometry_is_repeated_as_the_kernels_do(bench: SimpleNamespace) -> None:
@@ -125,6 +160,16 @@ def test_eager_passes_by_hand(bench: SimpleNamespace) -> None:
     ]
 
 
+def test_passes_over_some_views_move_those_alone(bench: SimpleNamespace) -> None:
+    case = bench.gpu_cases.Case("contrastive_views", (8, 6, 6, 3), 2, F32, "nchw", side=4)
+    params = bench.kernel_contrastive.params_of(case)
+    jittered = int(params[..., COLUMNS.index("jitter")].sum())
+    drained = int(params[..., COLUMNS.index("grey")].sum())
+    made = bench.kernel_eager.passes(case)
+    taken = sum(p.moved.read for p in made if p.name == "index")
+    assert taken == (4 * jittered + drained) * 3 * 4 * 4 * 4  # a step, a view; 48 float32
+
+
 def test_part_between_the_markers_is_replaced(bench: SimpleNamespace) -> None:
     costs = bench.kernel_costs
     text = f"before\n{costs.BEGIN}\nold\n{costs.END}\nafter\n"
@@ -144,6 +189,9 @@ def test_counts_by_hand(bench: SimpleNamespace, counter: Any) -> None:
     rows = counter.count(case("feature_distance", (40, 16), 4, F32, "rows", backward=True))
     # Four channels a thread: each reads one gradient for each of its views.
     assert (rows.data, rows.other, rows.written) == (40 * 64, 8 * 4 * 4 * 4, 40 * 64)
+    # 8 x 8 pixels are one block's: 256 threads read 12 words of params.
+    views = counter.count(case("contrastive_views", (4, 8, 8, 3), 2, BF16, "nchw", side=8))
+    assert (views.other, views.written) == (8 * 256 * 48, 8 * 3 * 64 * 2)
     views = counter.count(case("fct_views", (8, 16, 16, 3), 1, F32, "nchw", "bilinear"))
     # Four pixels a thread: 64 threads of a moved image read its 48 bytes; 16 blocks make tables.
     assert (views.other, views.written) == (8 * 64 * 48, 2 * 8 * 768 * 4)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from fctfast.ops import (
+    contrastive_views,
     fct_views,
     feature_distance,
     library_status,
+    sample_contrastive,
     sample_rotate_affine,
     warp_distance,
 )
@@ -27,6 +29,10 @@ MEAN, STD = [0.5] * 3, [0.25] * 3
 def words(batch: int, side: int, bilinear: bool = False) -> Tensor:
     params = sample_rotate_affine(torch.arange(batch), 0, range(2), 180.0, (0.2, 0.2), (side, side))
     return RAW.affine_coefficients(params, side, side, bilinear).cuda()
+
+
+def drawn(batch: int, side: int) -> Tensor:
+    return sample_contrastive(torch.arange(batch), 0, 0, 2, (side, side))
 
 
 def random(*shape: int) -> Tensor:
@@ -47,6 +53,14 @@ CALLS: dict[str, tuple[Callable[..., Tensor], Callable[[], list[Tensor]]]] = {
     "fct_views bilinear": (
         lambda i, k: RAW.fct_views(i, k, MEAN, STD, True, torch.float32, False, True),
         lambda: [images(16, 32), words(16, 32, bilinear=True)],
+    ),
+    "contrastive_views": (
+        lambda i, p: RAW.contrastive_views(i, p, MEAN, STD, 32, 32, True, torch.float16, True),
+        lambda: [images(16, 32), drawn(16, 32).cuda()],
+    ),
+    "contrastive_views in parts": (  # and the walk before, for their mean
+        lambda i, p: RAW.contrastive_views(i, p, MEAN, STD, 90, 110, True, torch.float32, False),
+        lambda: [images(16, 100), drawn(16, 100).cuda()],
     ),
     "feature_distance": (
         lambda f: RAW.feature_distance(f, 2, False),
@@ -128,6 +142,22 @@ def test_same_bits_in_20_runs(name: str) -> None:
     arguments = make()
     first = call(*arguments)
     assert all(torch.equal(call(*arguments), first) for _ in range(20))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (90, 110), (7, 5)])
+def test_contrastive_views_have_the_bits_of_the_cpu(size: tuple[int, int]) -> None:
+    batch, params = images(40, 60), drawn(40, 60)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        for memory_format in (torch.contiguous_format, torch.channels_last):
+            how = {"size": size, "dtype": dtype, "memory_format": memory_format}
+            made = contrastive_views(batch, params, MEAN, STD, **how)
+            assert torch.equal(made, contrastive_views(batch, params.cuda(), MEAN, STD, **how))
+            assert torch.equal(made.cpu(), contrastive_views(batch.cpu(), params, MEAN, STD, **how))
+
+
+def test_rows_on_the_cpu_are_checked_before_they_are_copied() -> None:
+    with pytest.raises(RuntimeError, match="expected a crop inside 8 x 8"):
+        contrastive_views(images(2, 8), drawn(2, 32), MEAN, STD)
 
 
 def test_more_blocks_than_65535() -> None:

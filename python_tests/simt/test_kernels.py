@@ -5,6 +5,7 @@ That they compute the right thing is shown by the op tests (`python_tests/ops`, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from fctfast.ops import sample_rotate_affine
+from fctfast.ops import sample_contrastive, sample_rotate_affine
 
 pytestmark = pytest.mark.simt
 
@@ -47,6 +48,17 @@ def fct_views(kind: str, ragged: bool) -> Iterator[Case]:
         for last in (False, True):
             options = [mean, std, True, kind, last, True]
             yield "fct_views", [images, coefficients, *options]
+
+
+def contrastive_views(kind: str, ragged: bool) -> Iterator[Case]:
+    # A block's whole view, whose mean is its own; 37 x 61 pixels are three blocks', the last one
+    # not full, whose mean is another kernel's.
+    size, out = ((23, 31), (37, 61)) if ragged else ((16, 16), (16, 16))
+    params = sample_contrastive(torch.arange(3), 4, 0, 2, size, grey_share=0.5).numpy()
+    for channels, last in itertools.product((1, 3), (False, True)):
+        images = np.random.default_rng(0).integers(0, 256, (3, *size, channels), dtype=np.uint8)
+        numbers = [[0.4] * channels, [0.2] * channels]
+        yield "contrastive_views", [images, params, *numbers, *out, True, kind, last]
 
 
 def feature_distance(kind: str, ragged: bool) -> Iterator[Case]:
@@ -91,12 +103,13 @@ def supcon_loss(kind: str, ragged: bool) -> Iterator[Case]:
 
 
 OPS = {
+    "contrastive_views": contrastive_views,
     "fct_views": fct_views,
     "feature_distance": feature_distance,
     "supcon_loss": supcon_loss,
     "warp_distance": warp_distance,
 }
-WITHOUT_FLOAT64 = ("fct_views", "supcon_loss")
+WITHOUT_FLOAT64 = ("contrastive_views", "fct_views", "supcon_loss")
 
 
 def cases(op: str, kinds: tuple[str, ...] = FLOATS) -> list[Case]:

@@ -7,100 +7,63 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "../colour.h"
+#include "../resampling.h"
 #include "kernels.h"
 #include "lanes.h"
-#include "normalise.h"
 
 namespace fctfast::cpu {
 
 using Floats = Lanes<float>::Vector;
 constexpr int64_t kColourRun = 1024;  // pixels; three planes of them are 12 KB
 
-// Which inputs each output position is made of, along one axis: `taps` of them from first[i] on.
+// The taps of every output along one axis, as many for each, so that outputs side by side are made
+// together.
 struct Resampling {
-  int64_t outputs, taps = 0;
+  Axis axis;
+  int64_t taps = 0;
   std::vector<int32_t> first;
-  std::vector<float> weight;  // [tap][position]
-  std::vector<double> part;   // of one position
+  std::vector<float> weight;  // [tap][output]
+  std::vector<float> scale;   // [output], 1 / total
 
   // Room for `most_inputs`. The vectors never grow: what grows one is a function of its own, which
   // this library would export.
-  Resampling(int64_t most_inputs, int64_t positions)
-      : outputs(positions),
+  Resampling(int64_t most_inputs, int64_t outputs)
+      : axis(make_axis(outputs)),
         first(static_cast<size_t>(outputs)),
-        weight(static_cast<size_t>(taps_of(most_inputs) * outputs)),
-        part(static_cast<size_t>(taps_of(most_inputs))) {}
+        weight(static_cast<size_t>(taps_in(most_inputs) * outputs)),
+        scale(static_cast<size_t>(outputs)) {}
 
-  int64_t taps_of(int64_t inputs) const {
-    const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
-    return std::min<int64_t>(inputs, static_cast<int64_t>(std::ceil(std::max(scale, 1.0))) * 2 + 1);
+  int64_t taps_in(int64_t inputs) const {
+    const int64_t reach = inputs > axis.outputs ? (inputs - 1) / axis.outputs + 1 : 1;
+    return std::min(inputs, 2 * reach + 1);
   }
 
-  // As torch has it: a triangle as wide as two inputs, or two outputs if those are further apart.
-  // `gain` multiplies.
-  void make(int64_t inputs, bool mirrored, double gain) {
-    const double scale = static_cast<double>(inputs) / static_cast<double>(outputs);
-    const double reach = std::max(scale, 1.0);
-    taps = taps_of(inputs);
-    for (int64_t i = 0; i < outputs; ++i) {
-      const double centre = scale * (static_cast<double>(i) + 0.5);
-      const int64_t begin = std::max<int64_t>(static_cast<int64_t>(centre - reach + 0.5), 0);
-      const int64_t end = std::min<int64_t>(static_cast<int64_t>(centre + reach + 0.5), inputs);
+  void make(int32_t inputs, bool mirrored) {
+    taps = taps_in(inputs);
+    for (int32_t i = 0; i < axis.outputs; ++i) {
+      const AxisTaps t = taps_of(axis, inputs, i);
+      const size_t place = static_cast<size_t>(mirrored ? axis.outputs - 1 - i : i);
       // All taps lie inside: those too many, at the far end, have no weight.
-      const int64_t from = std::min(begin, inputs - taps);
-      double total = 0;
-      for (int64_t t = 0; t < taps; ++t) {
-        const int64_t j = from + t;
-        const double far = std::abs((static_cast<double>(j) + 0.5 - centre) / reach);
-        part[static_cast<size_t>(t)] = j >= begin && j < end && far < 1 ? 1 - far : 0.0;
-        total += part[static_cast<size_t>(t)];
+      const int32_t from = std::min(t.first, inputs - static_cast<int32_t>(taps));
+      first[place] = from;
+      scale[place] = 1.0f / t.total();
+      float* w = weight.data() + place;
+      for (int64_t j = from; j < from + taps; ++j, w += axis.outputs) {
+        const int64_t number = j - t.first;
+        const bool taken = number >= 0 && number < t.count;
+        *w = taken ? t.weight(t.distance + t.spacing * static_cast<float>(number)) : 0.0f;
       }
-      const int64_t place = mirrored ? outputs - 1 - i : i;
-      first[static_cast<size_t>(place)] = static_cast<int32_t>(from);
-      for (int64_t t = 0; t < taps; ++t)
-        weight[static_cast<size_t>(t * outputs + place)] =
-            static_cast<float>(part[static_cast<size_t>(t)] / total * gain);
     }
   }
 };
 
-inline Floats clamp01(Floats v) {
-  const Floats zero = {}, one = zero + 1.0f;
-  v = v > zero ? v : zero;
-  return v < one ? v : one;
-}
-inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
-
-struct Pixels {
-  Floats r, g, b;
-  Floats grey() const { return 0.2989f * r + 0.587f * g + 0.114f * b; }
-};
-
-// Turns the hue by `turns` of a full circle: value and chroma stay.
-inline Pixels turn_hue(const Pixels& p, float turns) {
-  const Floats zero = {}, six = zero + 6.0f, four = zero + 4.0f, one = zero + 1.0f;
-  const Floats most = larger(larger(p.r, p.g), p.b), least = smaller(smaller(p.r, p.g), p.b);
-  const Floats chroma = most - least;
-  const auto red = p.r == most, green = p.g == most;
-  const Floats above = red ? p.g - p.b : green ? p.b - p.r : p.r - p.g;
-  const Floats sector = red ? zero : green ? zero + 2.0f : four;
-  Floats h = above / (chroma == zero ? one : chroma) + sector + 6.0f * turns;
-  h = h < zero ? h + six : h;
-  h = h >= six ? h - six : h;
-  const auto channel = [&](float n) {
-    Floats k = h + n;
-    k = k >= six ? k - six : k;
-    return most - chroma * larger(zero, smaller(smaller(k, four - k), one));
-  };
-  return {channel(5), channel(3), channel(1)};
-}
-
 template <typename T>
 class ContrastiveView {
+  using Integers = LaneMask<float>::Integers;
+
  public:
   explicit ContrastiveView(const ContrastiveViewsArgs& a)
       : a_(a),
@@ -115,24 +78,20 @@ class ContrastiveView {
   }
 
   void make(int64_t view) {
-    const float* p = a_.params + view * kContrastiveWords;
-    resize(view % a_.batch, p);
-    const bool jitter = p[kJitter] != 0, grey = p[kGrey] != 0;
-    int order[4];
-    permutation(static_cast<int>(p[kOrder]), order);
-    const int contrast = jitter ? static_cast<int>(std::find(order, order + 4, 1) - order) : 4;
+    const ViewPlan plan = view_plan(a_.params + view * kContrastiveWords, a_.height, a_.width);
+    resize(view % a_.batch, plan);
     const int64_t pixels = a_.out_height * a_.out_width;
     float mean = 0;
-    if (jitter) {
-      double total = 0;
+    if (plan.mean_at < plan.steps) {
+      int64_t total = 0;
       for (int64_t i = 0; i < pixels; i += kColourRun)
-        total += walk(i, std::min(kColourRun, pixels - i), p, order, 0, contrast, mean);
-      mean = static_cast<float>(total / static_cast<double>(pixels));
+        total += walk(i, std::min(kColourRun, pixels - i), plan, 0, plan.mean_at, mean);
+      mean = mean_grey(total, mean_grey_scale(pixels));
     }
     for (int64_t i = 0; i < pixels; i += kColourRun) {
       const int64_t count = std::min(kColourRun, pixels - i);
-      if (jitter) walk(i, count, p, order, contrast, 4, mean);
-      if (grey && a_.channels == 3) drain(i, count);
+      if (plan.steps > 0) walk(i, count, plan, plan.mean_at, plan.steps, mean);
+      if (plan.grey && a_.channels == 3) drain(i, count);
       write(view, i, count);
     }
   }
@@ -140,13 +99,10 @@ class ContrastiveView {
  private:
   float* plane(int64_t c) { return planes_.data() + c * plane_; }
 
-  void resize(int64_t sample, const float* p) {
-    const int64_t top = static_cast<int64_t>(p[kTop]),
-                  height = static_cast<int64_t>(p[kCropHeight]);
-    const int64_t left = static_cast<int64_t>(p[kLeft]),
-                  width = static_cast<int64_t>(p[kCropWidth]);
-    across_.make(width, p[kFlip] != 0, 1.0);
-    down_.make(height, false, 1.0 / 255);
+  void resize(int64_t sample, const ViewPlan& plan) {
+    const int64_t top = plan.top, left = plan.left, height = plan.height, width = plan.width;
+    across_.make(plan.width, plan.flip);
+    down_.make(plan.height, false);
     const uint8_t* image = a_.images + sample * a_.stride_n + left * a_.stride_x;
     for (int64_t y = 0; y < height; ++y) {
       const uint8_t* in = image + (top + y) * a_.stride_y;
@@ -173,58 +129,42 @@ class ContrastiveView {
           const float weight = down_.weight[static_cast<size_t>(t * a_.out_height + y)];
           for (int64_t x = 0; x < a_.out_width; ++x) out[x] += weight * in[x];
         }
+        // Weights are whole numbers, and so are bytes: up to here the sums of small images are
+        // exact.
+        const float scale = down_.scale[static_cast<size_t>(y)] * kByte;
+        const float* scales = across_.scale.data();
+        for (int64_t x = 0; x < a_.out_width; ++x) out[x] *= scales[x] * scale;
       }
   }
 
-  static void permutation(int number, int (&order)[4]) {
-    int left[4] = {0, 1, 2, 3};
-    for (int i = 0, size = 6; i < 4; ++i) {
-      const int k = number / size;
-      order[i] = left[k];
-      std::copy(left + k + 1, left + 4, left + k);
-      number %= size;
-      size = i < 2 ? size / (3 - i) : 1;
-    }
-  }
-
-  // Steps [begin, end) of the order on `count` pixels; returns the sum of their greys afterwards.
-  double walk(int64_t start, int64_t count, const float* p, const int (&order)[4], int begin,
-              int end, float mean) {
-    Lanes<float> greys;
+  // Steps [begin, end) on `count` pixels; returns the sum of their greys afterwards, in kGreySteps.
+  int64_t walk(int64_t start, int64_t count, const ViewPlan& plan, int begin, int end, float mean) {
+    Integers greys = {};
     const bool colours = a_.channels == 3;
     for (int64_t i = start; i < start + count; i += 16) {
-      Pixels x;
+      Colour<Floats> x;
       x.r = load_lanes(plane(0) + i);
       x.g = colours ? load_lanes(plane(1) + i) : x.r;
       x.b = colours ? load_lanes(plane(2) + i) : x.r;
-      for (int step = begin; step < end; ++step) switch (order[step]) {
-          case 0: x = blend(x, p[kBrightness], Floats{}); break;
-          case 1: x = blend(x, p[kContrast], Floats{} + mean); break;
-          case 2: x = colours ? blend(x, p[kSaturation], x.grey()) : x; break;
-          default: x = colours ? turn_hue(x, p[kHue]) : x;
-        }
+      for (int step = begin; step < end; ++step) x = colour_step(x, plan, step, mean, colours);
       store_lanes(plane(0) + i, x.r);
       if (colours) {
         store_lanes(plane(1) + i, x.g);
         store_lanes(plane(2) + i, x.b);
       }
-      const Floats grey = colours ? x.grey() : x.r;
-      greys.value += i + 16 <= start + count ? grey : LaneMask<float>(0, start + count - i)(grey);
+      Floats grey = grey_of(x, colours);
+      if (i + 16 > start + count) grey = LaneMask<float>(0, start + count - i)(grey);
+      greys += __builtin_convertvector(grey * kGreySteps, Integers);
     }
-    return greys.total();
-  }
-
-  static Pixels blend(const Pixels& x, float factor, const Floats& other) {
-    const Floats rest = (1.0f - factor) * other;
-    return {clamp01(factor * x.r + rest), clamp01(factor * x.g + rest),
-            clamp01(factor * x.b + rest)};
+    int64_t total = 0;  // one lane of a run stays below 2^31, sixteen do not
+    for (int64_t lane = 0; lane < 16; ++lane) total += greys[lane];
+    return total;
   }
 
   void drain(int64_t start, int64_t count) {
     for (int64_t i = start; i < start + count; i += 16) {
-      const Floats grey =
-          Pixels{load_lanes(plane(0) + i), load_lanes(plane(1) + i), load_lanes(plane(2) + i)}
-              .grey();
+      const Floats grey = grey_of<Floats>(
+          {load_lanes(plane(0) + i), load_lanes(plane(1) + i), load_lanes(plane(2) + i)}, true);
       for (int64_t c = 0; c < 3; ++c) store_lanes(plane(c) + i, grey);
     }
   }

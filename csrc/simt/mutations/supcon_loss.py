@@ -1,0 +1,212 @@
+"""What `mutate.py` breaks in the kernels of supcon_loss."""
+
+from __future__ import annotations
+
+from mutations.mutation import Mutation
+
+_PRODUCTS, _WALK = "gpu/supcon_products.h", "gpu/supcon_walk.h"
+_ROWS, _LOSS = "gpu/supcon_rows.h", "gpu/supcon_loss.h"
+_OP = "supcon_loss"
+
+MUTATIONS = [
+    # ---- the products
+    Mutation(
+        "supcon-float-last-features", _OP, "edge", _PRODUCTS,
+        "for (int part = 0; part < depth; part += 16)", "for (int part = 0; part + 16 < depth; part += 16)",
+        "the last sixteen features are left out of the similarities",
+    ),
+    Mutation(
+        "supcon-float-h-before-read", _OP, "barrier", _PRODUCTS,
+        "h[r][c];\n    __syncwarp();\n", "h[r][c];\n",
+        "lanes read H that others have not written",
+    ),
+    Mutation(
+        "supcon-float-h-after-read", _OP, "barrier", _PRODUCTS,
+        "      }\n    }\n    __syncwarp();\n  }\n", "      }\n    }\n  }\n",
+        "H of the next tile is written while lanes read this one's",
+        mode="thread",
+    ),
+    Mutation(
+        "supcon-float-feature-guard", _OP, "edge", _PRODUCTS,
+        ">= depth) continue;  // behind the last feature", "> depth) continue;",
+        "features behind the last one are read",
+    ),
+    Mutation(
+        "supcon-tf32-operand", _OP, "index", _PRODUCTS,
+        "to_tf32(h[n][2]), to_tf32(h[n][1])", "to_tf32(h[n][1]), to_tf32(h[n][2])",
+        "rows and columns of H change places in the operand",
+    ),
+    Mutation(
+        "supcon-tf32-rows", _OP, "index", _PRODUCTS,
+        "float_to_bits(b_row[kStride + 8 * tile])", "float_to_bits(b_row[4 * kStride + 8 * tile])",
+        "the operand's second half comes from other columns than H's",
+    ),
+    Mutation(
+        "supcon-tf32-unrounded", _OP, "rounding", _PRODUCTS,
+        "return bits_to_float(to_tf32(x));", "return x;",
+        "rows enter the products with bits that tf32 does not have",
+    ),
+    Mutation(
+        "supcon-half-transposed", _OP, "index", _PRODUCTS,
+        "load_matrices<true>", "load_matrices<false>",
+        "the sums multiply H with the columns' transpose",
+    ),
+    Mutation(
+        "supcon-half-matrices", _OP, "index", _PRODUCTS,
+        "(lane / 16 * 8 + lane % 8) * kStride + lane / 8 % 2 * 8", "lane % 16 * kStride + lane / 16 * 8",
+        "columns and features change places in the operand of the similarities",
+    ),
+    Mutation(
+        "supcon-half-pairs", _OP, "index", _PRODUCTS,
+        "narrow<Half>(low).bits} | uint32_t{narrow<Half>(high).bits} << 16",
+        "narrow<Half>(high).bits} | uint32_t{narrow<Half>(low).bits} << 16",
+        "two neighbours in H change places",
+    ),
+    # ---- the walk
+    Mutation(
+        "supcon-walk-barrier", _OP, "barrier", _WALK,
+        "    wait_for_copies<Stages - 1>();\n    __syncthreads();\n", "    wait_for_copies<Stages - 1>();\n",
+        "a thread multiplies what others' copies have not brought",
+    ),
+    Mutation(
+        "supcon-walk-refill", _OP, "barrier", _WALK,
+        "      }\n    __syncthreads();\n".replace("      }\n", "    }\n"), "    }\n",
+        "a tile is overwritten while others still read it",
+        mode="thread",
+    ),
+    Mutation(
+        "supcon-walk-wait", _OP, "barrier", _WALK,
+        "wait_for_copies<Stages - 1>();\n", "wait_for_copies<Stages>();\n",
+        "the tile's own copies are not waited for",
+    ),
+    Mutation(
+        "supcon-walk-chunk-order", _OP, "index", _WALK,
+        "(item.chunk + 1 + step % chunks) % chunks", "(item.chunk + step % chunks) % chunks",
+        "the sums' chunk is not the one in shared memory",
+    ),
+    Mutation(
+        "supcon-walk-zero", _OP, "index", _WALK,
+        "if (step % chunks == 0) {", "if (step == 0) {",
+        "similarities go on from the tile before",
+    ),
+    Mutation(
+        "supcon-walk-tail", _OP, "edge", _WALK,
+        "meets_itself || column + kColumns > p.columns", "meets_itself",
+        "columns behind the last one count",
+    ),
+    Mutation(
+        "supcon-walk-diagonal", _OP, "edge", _WALK,
+        "visit(s, column, stage, meets_itself || ", "visit(s, column, stage, ",
+        "rows meet themselves",
+    ),
+    Mutation(
+        "supcon-walk-list", _OP, "edge", _WALK,
+        "left >= kFull ? 16 : left > 0", "left > 0 ? 16 : left > 0",
+        "sixteen bytes are read where fewer are left",
+    ),
+    Mutation(
+        "supcon-walk-splits", _OP, "index", _WALK,
+        "tiles * (split + 1) / p.splits", "tiles * (split + 1) / (p.splits + 1)",
+        "the last columns belong to no share",
+    ),
+    # ---- row by row
+    Mutation(
+        "supcon-rows-zero", _OP, "edge", _ROWS,
+        "squares == 0 ? 0.0 : 1 / sqrt(squares)", "1 / sqrt(squares)",
+        "a row of zeros has an infinite inverse length",
+    ),
+    Mutation(
+        "supcon-rows-pad", _OP, "edge", _ROWS,
+        "d < p.width ? static_cast<double>(widen(load(z + row * p.width + d))) * factor : 0.0",
+        "static_cast<double>(widen(load(z + row * p.width + d))) * factor",
+        "the padding is the next row's beginning",
+    ),
+    Mutation(
+        "supcon-rows-no-positive", _OP, "edge", _ROWS,
+        "return positives > 0 ? h_scale *", "return true ? h_scale *",
+        "a row without a positive pulls",
+    ),
+    Mutation(
+        "supcon-rows-no-positive-wide", _OP, "edge", _ROWS,
+        "log_denominator * kLog2E) : INFINITY", "log_denominator * kLog2E) : 0.0f",
+        "a row without a positive pulls at small temperatures",
+    ),
+    Mutation(
+        "supcon-rows-anchors", _OP, "mask", _ROWS,
+        "p.given[2 * row + 1] > 0 ? 1.0 : 0.0", "p.given[2 * row + 1] >= 0 ? 1.0 : 0.0",
+        "rows without a positive count as anchors",
+    ),
+    Mutation(
+        "supcon-rows-scale", _OP, "constant", _ROWS,
+        " * static_cast<double>(p.h_scale));", ");",
+        "H's scale stays in the gradient",
+    ),
+    Mutation(
+        "supcon-finish-barrier", _OP, "barrier", _ROWS,
+        "  __syncthreads();\n  if (threadIdx.x != 0) return;\n", "  if (threadIdx.x != 0) return;\n",
+        "the warps' sums are added before they are there",
+    ),
+    Mutation(
+        "supcon-finish-largest", _OP, "rounding", _ROWS,
+        "      all.largest = largest;\n", "",
+        "shares of a row are joined at the wrong exponent",
+    ),
+    Mutation(
+        "supcon-finish-count", _OP, "index", _ROWS,
+        "      all.count += more.count;\n", "",
+        "positives of other shares are not counted",
+    ),
+    Mutation(
+        "supcon-grad-along", _OP, "constant", _ROWS,
+        "__fmaf_rn(-along, unit_at(d), sum_at(d))", "sum_at(d)",
+        "the gradient keeps what lies along the row",
+    ),
+    Mutation(
+        "supcon-grad-shares", _OP, "index", _ROWS,
+        "split < p.splits; ++split)\n        sum +=", "split < p.splits - 1; ++split)\n        sum +=",
+        "a share of the columns is left out of the gradient",
+    ),
+    # ---- forward and backward
+    Mutation(
+        "supcon-lengths", _OP, "constant", _LOSS,
+        "          if constexpr (!Products::kUnitRows) divide_by_lengths<Products>(s, shared.lengths(stage));\n",
+        "",
+        "the columns' lengths stay in the denominators",
+    ),
+    Mutation(
+        "supcon-h-length", _OP, "constant", _LOSS,
+        "                if constexpr (!Products::kUnitRows) h *= length;\n", "",
+        "the columns' lengths stay in the gradient",
+    ),
+    Mutation(
+        "supcon-push", _OP, "constant", _LOSS,
+        "2 * kHScale / positives", "kHScale / positives",
+        "one side of a pair alone pushes",
+    ),
+    Mutation(
+        "supcon-own-column", _OP, "index", _LOSS,
+        "column + at == p.first + row[r]", "column + at == row[r]",
+        "a process's rows are taken for the first ones",
+    ),
+    Mutation(
+        "supcon-store-guard", _OP, "edge", _LOSS,
+        "if (own < p.rows && d < depth)", "if (d < depth)",
+        "rows behind the last own one are written",
+    ),
+    Mutation(
+        "supcon-wide-rescale", _OP, "rounding", _LOSS,
+        "                part[r].sum = rescaled(part[r].sum, scale[r] * (part[r].largest - largest));\n",
+        "",
+        "a sum keeps the exponent of an earlier largest",
+    ),
+    Mutation(
+        "supcon-wide-lanes", _OP, "rounding", _LOSS,
+        "        all.sum = rescaled(all.sum, scale[r] * (part[r].largest - all.largest));\n", "",
+        "lanes add sums of different exponents",
+    ),
+    Mutation(
+        "supcon-lanes-of-row", _OP, "mask", _LOSS,
+        "all.sum = lane_sum(all.sum, Products::kLanesOfRow);", "all.sum = lane_sum(all.sum, 4);",
+        "half of a float32 row's lanes are added",
+    ),
+]  # fmt: skip
