@@ -124,14 +124,14 @@ def stages(kernel: str, mode: str) -> list[list[str]]:
     """
     op, first = KERNELS.get(kernel, (kernel, ""))
     tests = CHECKOUT / "python_tests"
-    own = str(tests / "ops" / f"test_{op}.py")
+    own = [str(path) for path in sorted((tests / "ops").glob(f"test_{op}*.py"))]
     shared = [str(tests / "simt" / f"test_{name}.py") for name in ("kernels", "units")]
     common = ["-m", "simt", "-x", "--tb=short", "-p", "no:cacheprovider", "-k"]
     if mode != "plain":  # -vv: the whole of a sanitizer's report, whose first lines matter
         return [["-vv", *common, f"{op}-{mode}", *shared]]
     # -k matches a file's name, too: none of the op's own tests is left out.
-    whole = [*common, f"({op} or divider) and not address and not {op}-thread", own, *shared]
-    return [[*common, first, own], whole] if first else [whole]
+    whole = [*common, f"({op} or divider) and not address and not {op}-thread", *own, *shared]
+    return [[*common, first, *own], whole] if first else [whole]
 
 
 class Scratch:

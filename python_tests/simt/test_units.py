@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+import fctfast.ops  # noqa: F401  (registers affine_coefficients)
+
 pytestmark = pytest.mark.simt
 
 
@@ -20,6 +22,11 @@ def units(op: str) -> list[Any]:
     if op == "feature_distance":
         rows = made.standard_normal((3 * 2, 300 * 16), dtype=np.float32)
         return [rows, 1, 300, 16, True, "float32", 1.0, None]
+    if op == "supcon_loss":  # backward: every unit has scratch of its warps, and tiles in turn
+        z, group = made.standard_normal((200, 40), dtype=np.float32), np.arange(200) % 7
+        statistics = np.column_stack([np.full(200, 8.0), np.full(200, 28.0)])
+        how = [0, 200, 0.1, 0.07, "float32", False, False]
+        return [z, group, *how, statistics, np.ones(1, np.float32)]
     params = torch.tensor([[[30.0, 1.0, -1.0]] * 3])
     words = torch.ops.fctfast.affine_coefficients(params, 16, 16, False).numpy()
     if op == "fct_views":
@@ -30,7 +37,7 @@ def units(op: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("mode", ["thread"])
-@pytest.mark.parametrize("op", ["fct_views", "feature_distance", "warp_distance"])
+@pytest.mark.parametrize("op", ["fct_views", "feature_distance", "supcon_loss", "warp_distance"])
 def test_no_race_between_the_units_of_one_block(
     op: str, mode: str, simt: ModuleType, simt_build: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ KERNELS: dict[str, tuple[str, str]] = {
     "fct_views": ("fct_views", ""),
     "feature_distance": ("feature_distance", ""),
     "feature_distance_backward": ("feature_distance", "gradient or gradcheck"),
-    "supcon_loss": ("supcon_loss", ""),
+    "supcon_loss": ("supcon_loss", "ragged_widths or (float64 and shape1) or no_one or without"),
     "warp_distance": ("warp_distance", ""),
     "warp_distance_backward": ("warp_distance", "gradient or gradcheck"),
 }

@@ -12,7 +12,8 @@ MUTATIONS = [
     # ---- the products
     Mutation(
         "supcon-float-last-features", _OP, "edge", _PRODUCTS,
-        "for (int part = 0; part < depth; part += 16)", "for (int part = 0; part + 16 < depth; part += 16)",
+        "for (int part = 0; part < depth; part += 16)",
+        "for (int part = 0; part + 16 < depth; part += 16)",
         "the last sixteen features are left out of the similarities",
     ),
     Mutation(
@@ -53,7 +54,8 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-half-matrices", _OP, "index", _PRODUCTS,
-        "(lane / 16 * 8 + lane % 8) * kStride + lane / 8 % 2 * 8", "lane % 16 * kStride + lane / 16 * 8",
+        "(lane / 16 * 8 + lane % 8) * kStride + lane / 8 % 2 * 8",
+        "lane % 16 * kStride + lane / 16 * 8",
         "columns and features change places in the operand of the similarities",
     ),
     Mutation(
@@ -65,7 +67,8 @@ MUTATIONS = [
     # ---- the walk
     Mutation(
         "supcon-walk-barrier", _OP, "barrier", _WALK,
-        "    wait_for_copies<Stages - 1>();\n    __syncthreads();\n", "    wait_for_copies<Stages - 1>();\n",
+        "    wait_for_copies<Stages - 1>();\n    __syncthreads();\n",
+        "    wait_for_copies<Stages - 1>();\n",
         "a thread multiplies what others' copies have not brought",
     ),
     Mutation(
@@ -143,7 +146,8 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-finish-barrier", _OP, "barrier", _ROWS,
-        "  __syncthreads();\n  if (threadIdx.x != 0) return;\n", "  if (threadIdx.x != 0) return;\n",
+        "  __syncthreads();\n  if (threadIdx.x != 0) return;\n",
+        "  if (threadIdx.x != 0) return;\n",
         "the warps' sums are added before they are there",
     ),
     Mutation(
@@ -163,13 +167,14 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-grad-shares", _OP, "index", _ROWS,
-        "split < p.splits; ++split)\n        sum +=", "split < p.splits - 1; ++split)\n        sum +=",
+        "split < p.splits; ++split)\n        sum +=",
+        "split < p.splits - 1; ++split)\n        sum +=",
         "a share of the columns is left out of the gradient",
     ),
     # ---- forward and backward
     Mutation(
         "supcon-lengths", _OP, "constant", _LOSS,
-        "          if constexpr (!Products::kUnitRows) divide_by_lengths<Products>(s, shared.lengths(stage));\n",
+        "if constexpr (!Products::kUnitRows) divide_by_lengths<Products>(s, shared.lengths(stage));\n",
         "",
         "the columns' lengths stay in the denominators",
     ),
@@ -195,7 +200,7 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-wide-rescale", _OP, "rounding", _LOSS,
-        "                part[r].sum = rescaled(part[r].sum, scale[r] * (part[r].largest - largest));\n",
+        "part[r].sum = rescaled(part[r].sum, scale[r] * (part[r].largest - largest));\n",
         "",
         "a sum keeps the exponent of an earlier largest",
     ),
