@@ -174,7 +174,8 @@ MUTATIONS = [
     # ---- forward and backward
     Mutation(
         "supcon-lengths", _OP, "constant", _LOSS,
-        "if constexpr (!Products::kUnitRows) divide_by_lengths<Products>(s, shared.lengths(stage));\n",
+        "if constexpr (!Products::kUnitRows) "
+        "divide_by_lengths<Products>(s, shared.lengths(stage));\n",
         "",
         "the columns' lengths stay in the denominators",
     ),
