@@ -55,9 +55,10 @@ def resolve_shares(
     """Put numbers in the place of "auto".
 
     alpha_p becomes the lower end of the rate's interval: what is flagged is then poison as far as
-    one can tell. alpha_c becomes the largest multiple of .05 up to .85 whose samples are expected to
-    hold at most .1 % poison, by the posteriors of the two groups of each suspected class; 0 if none
-    does. Both are rounded down to hundredths of a percent, and make room for a share that is given.
+    one can tell. alpha_c becomes the largest multiple of .05 up to .85 whose samples are expected
+    to hold at most .1 % poison, by the posteriors of the two groups of each suspected class; 0 if
+    none does. Both are rounded down to hundredths of a percent, and make room for a share that is
+    given.
 
     Args:
         alpha_c: share or "auto".
