@@ -81,7 +81,7 @@ def test_the_recipe_names_its_source_for_every_folder(
     ("arguments", "message"),
     [
         (("--data-dir", "no/such/place"), "no such data set"),
-        (("--attack", "badnet"), "expected one of badnets-all2one"),
+        (("--attack", "badnet"), "expected one of badnets-all2all, badnets-all2one"),
         (("--rate", "0"), "expected rate in (0, 1]"),
         (("--target", "owl"), "expected a class name or a number in 0..9"),
         (("--option", "ratio"), "expected KEY=VALUE, got 'ratio'"),
