@@ -11,6 +11,7 @@ from torch import Tensor
 from fctfast.attacks.registry import Attack
 from fctfast.attacks.selection import attacked_labels, check_target, select_poison
 from fctfast.data import ImageSet
+from fctfast.train import Progress
 
 RATE_OF = {
     "all2one": "samples outside the target class",
@@ -56,6 +57,7 @@ def poison(
     rate: float = 0.1,
     target: int = 0,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Poisoned:
     """Poison a training set.
 
@@ -66,6 +68,7 @@ def poison(
             (all2one), of all samples (all2all), of the target class (clean-label). Default .1.
         target: the target class, default 0.
         seed: chooses the samples, default 0.
+        progress: where an attack that trains a network reports; default nowhere.
 
     Returns:
         The poisoned set, its truth and its recipe. Ids and order are those of image_set.
@@ -88,7 +91,8 @@ def poison(
     )
     mask = torch.isin(ids, chosen)
     images, new_labels = image_set.images.clone(), labels.clone()
-    images[mask] = attack.apply(images[mask], train=True)
+    ready = attack.prepared(image_set, target=target, seed=seed, progress=progress)
+    images[mask] = ready.apply(images[mask], train=True)
     new_labels[mask] = attacked_labels(
         labels[mask], kind=attack.kind, target=target, num_classes=num_classes
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
+
+from fctfast.data import ImageSet
+from fctfast.train import Progress
 
 Kind = Literal["all2one", "all2all", "clean-label"]
 KINDS: tuple[Kind, ...] = ("all2one", "all2all", "clean-label")
@@ -26,6 +29,7 @@ class Attack(ABC):
     form: ClassVar[Form]
     visible: ClassVar[bool] = True  # to a person who looks at the image
     sample_specific: ClassVar[bool] = False  # each image has a trigger of its own
+    needs_model: ClassVar[bool] = False  # the training trigger; see :meth:`prepared`
     summary: ClassVar[str]
     source: ClassVar[str]
 
@@ -58,6 +62,22 @@ class Attack(ABC):
     def trigger(self, images: Tensor, *, train: bool) -> Tensor:
         """The attack itself: called by :meth:`apply` with checked images."""
 
+    def prepared(
+        self, clean: ImageSet, *, target: int, seed: int, progress: Progress | None = None
+    ) -> Attack:
+        """Learn from the clean set what the training trigger needs; most attacks need nothing.
+
+        Args:
+            clean: the set before it is poisoned.
+            target: the target class.
+            seed: of whatever is random.
+            progress: where to report.
+
+        Returns:
+            An attack that can be applied with train=True.
+        """
+        return self
+
     @classmethod
     def traits(cls) -> tuple[str, ...]:
         """Form, visibility, labels and dependence on the image, in the words of section 4.1."""
@@ -70,7 +90,7 @@ class Attack(ABC):
 
     def options(self) -> dict[str, Any]:
         """The attack's options, as a recipe stores them."""
-        return asdict(cast(Any, self)) if is_dataclass(self) else {}
+        return {f.name: getattr(self, f.name) for f in _options_of(type(self))}
 
 
 AttackType = TypeVar("AttackType", bound=type[Attack])
@@ -96,6 +116,12 @@ def register(cls: AttackType) -> AttackType:
         raise ValueError(f"register: expected kind in {KINDS}, got {cls.kind!r}")
     _ATTACKS[cls.name] = cls
     return cls
+
+
+def _options_of(cls: type[Attack]) -> list[Field[Any]]:
+    """Dataclass fields that a user sets and a recipe stores."""
+    every: tuple[Field[Any], ...] = fields(cls) if is_dataclass(cls) else ()
+    return [f for f in every if f.metadata.get("option", True)]
 
 
 def _load_all() -> None:
@@ -127,7 +153,7 @@ def get(name: str, **options: Any) -> Attack:
     if name not in _ATTACKS:
         raise ValueError(f"attack: expected one of {', '.join(sorted(_ATTACKS))}, got {name!r}")
     cls = _ATTACKS[name]
-    known = {f.name for f in fields(cast(Any, cls))}
+    known = {f.name for f in _options_of(cls)}
     unknown = sorted(set(options) - known)
     if unknown:
         has = ", ".join(sorted(known)) or "no options"

@@ -63,6 +63,7 @@ def run(
     """
     from fctfast import attacks
     from fctfast.data import no_progress, open_dataset, terminal_progress
+    from fctfast.train import make_progress
 
     options = _options(option or [])
     if trigger_image is not None:
@@ -79,7 +80,9 @@ def run(
         progress=no_progress if quiet else terminal_progress,
     )
     number = common.class_number(target, data.class_names)
-    poisoned = attacks.poison(data, chosen, rate=rate, target=number, seed=seed)
+    poisoned = attacks.poison(
+        data, chosen, rate=rate, target=number, seed=seed, progress=make_progress(quiet=quiet)
+    )
     poisoned.recipe["source"] = _source(data_dir)
     poisoned.recipe["source_options"] = {
         "split": split,
