@@ -33,10 +33,11 @@ def run(case: Case, loss: Loss, z: Tensor, upstream: Tensor) -> Callable[[], Ten
     if not case.both:
         return lambda: loss(z)
     leaf = z.detach().clone().requires_grad_()
+    gradients = {dtype: upstream.to(dtype) for dtype in (torch.float32, z.dtype)}
 
     def both() -> Tensor:
         made = loss(leaf)
-        return torch.autograd.grad(made, leaf, upstream.to(made.dtype))[0]
+        return torch.autograd.grad(made, leaf, gradients[made.dtype])[0]
 
     return both
 
