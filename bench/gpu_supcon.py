@@ -80,7 +80,7 @@ def exact(case: Case, z: Tensor, groups: Tensor, samples: Tensor) -> Tensor:
         pulled = s.where(groups[own, None] == groups, 0).scatter_(1, own[:, None], 0).sum(1)
         losses[own] = torch.where(positives[own] > 0, logs[own] - pulled / positives[own], 0)
     anchors = positives > 0
-    count = anchors.sum().clamp_min(1)
+    count = anchors.double().sum().clamp_min(1)
     if not case.both:
         return (scale * losses.sum() / count).reshape(1, 1).cpu()
     own = samples.to(z.device)

@@ -83,7 +83,8 @@ class _Recorder(TorchDispatchMode):
             read += [kwargs[a.name] for a in func._schema.arguments
                      if a.name in kwargs and not _only_written(a, name)]  # fmt: skip
             flat = [t for r in read for t in (r if isinstance(r, list | tuple) else [r]) if _is(t)]
-            distinct = {(t.untyped_storage()._cdata, t.storage_offset(), t.shape): t for t in flat}
+            # A matrix and its transpose are the same bytes.
+            distinct = {(t.untyped_storage()._cdata, t.storage_offset(), _size(t)): t for t in flat}
             self._add(name, sum(map(_size, distinct.values())), sum(map(_size, outs)))
         return made
 

@@ -58,7 +58,7 @@ class Work:
         exponentials: how many.
         floats: the pairs' other float operations, none of them fused.
         integers: comparisons of groups, which have 64 bits, and counts.
-        shared: bytes of operands that warps read from shared memory, each address of a warp once.
+        shared: bytes that warps read from shared memory, those that its lanes share once.
         copied: bytes that blocks copy to shared memory, from L2 where they have met before.
     """
 
@@ -148,14 +148,15 @@ def issued(case: Case) -> Work:
     of_h = tile.columns * width * tile.element + (
         2 * _WARP_ROWS * tile.columns * 4 * repeats if products_of(case) == "float32" else 0
     )
-    row = width * tile.element
-    # A column's group and, where there are any, its length and weight.
+    # A column's group and, where there are any, its length and weight: with every chunk.
     lists = 8 + 4 * (products_of(case) != "float32") + 4 * case.backward
+    of_pairs = tile.columns * lists * repeats
+    row = width * tile.element
     own = _ROWS * row * (tiles if chunks > 1 else splits(case))
-    copied = row_blocks * repeats * (tiles * tile.columns * (row + lists) + own)
+    copied = row_blocks * repeats * (tiles * tile.columns * (row + lists * chunks) + own)
     return Work(
         work.products, work.exponentials, work.floats, work.integers,
-        warps * (of_s + of_h * case.backward), copied,
+        warps * (of_s + of_h * case.backward + of_pairs), copied,
     )  # fmt: skip
 
 
@@ -197,7 +198,7 @@ def floor_rows(
     """Return head and rows of the table of operations and floors."""
     head = (
         "case", "needed products, Gop", "issued products", "exponentials, G", "float + int, Gop",
-        "shared operands, GB", "copied to shared, GB",
+        "read from shared, GB", "copied to shared, GB",
         *(f"floor {d.name}" for d in DEVICES), *(f"as built {d.name}" for d in DEVICES),
     )  # fmt: skip
     made = []
