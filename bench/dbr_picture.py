@@ -25,6 +25,7 @@ COLOURS = {"acc": "#2a78b5", "asr": "#d1495b"}
 TITLES = {
     "both": "both halves",
     "auto": 'both halves, shares "auto"',
+    "half": 'both halves, D_p "auto", D_c half of the set',
     "unlearn": "unlearning alone",
     "relearn": "relearning alone",
 }

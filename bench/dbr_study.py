@@ -1,11 +1,12 @@
 """D-BR round by round against the truth: which rule should stop it, and the paper's Fig. 5.
 
 For each case: a base model, D_p and D_c of an audit that `sd_audits.py` has made, and then rounds
-of both halves (with the recipe's D_p and D_c, and with those of the shares "auto"), of unlearning
-alone and of relearning alone, measured on test images after each. The recipe's rule is applied to
-the finished curves, so other rules can be tried on the same file without training again. The plans
-`clean...` train the same network on the unpoisoned set and measure the trigger's success there.
-Everything resumes, and a row takes more variants when they are asked for.
+of both halves (with the recipe's D_p and D_c, with those of the shares "auto", and with "auto" but
+half of the set for D_c), of unlearning alone and of relearning alone, measured on test images after
+each. The recipe's rule is applied to the finished curves, so other rules can be tried on the same
+file without training again. The plans `clean...` train the same network on the unpoisoned set and
+measure the trigger's success there. Everything resumes, and a row takes more variants when they are
+asked for.
 """
 
 from __future__ import annotations
@@ -53,10 +54,13 @@ BOTH = ("unlearn", "relearn")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "both": BOTH,
     "auto": BOTH,
+    "half": BOTH,
     "unlearn": ("unlearn",),
     "relearn": ("relearn",),
 }
-"""Halves of a round; "auto" alone has other shares than the recipe's."""
+"""Halves of a round."""
+OF_ITS_OWN: dict[str, tuple[Share, Share]] = {"auto": (AUTO, AUTO), "half": (0.5, AUTO)}
+"""alpha_c and alpha_p of variants that do not take the recipe's."""
 
 
 def base_model(
@@ -170,7 +174,7 @@ def repair(
         return row
     found = Detection.load(options.audits / case.name)
     for variant in _missing(row, options):
-        given = (AUTO, AUTO) if variant == AUTO else (config.detect.alpha_c, config.detect.alpha_p)
+        given = OF_ITS_OWN.get(variant, (config.detect.alpha_c, config.detect.alpha_p))
         alpha_c, alpha_p = shares(found, given, data.num_classes)
         poisoned, clean = parts(data, found.scores.split(alpha_c, alpha_p))
         row["parts"][variant] = {"d_p": len(poisoned), "d_c": len(clean)}

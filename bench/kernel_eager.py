@@ -18,15 +18,7 @@ from kernel_model import Bytes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_MAKE_ONLY = (
-    "empty",
-    "new_empty",
-    "detach",
-    "_unsafe_view",
-    "lift_fresh",
-    "resize_",
-    "scalar_tensor",
-)
+_MAKE_ONLY = ("empty", "new_empty", "detach", "_unsafe_view", "lift_fresh", "resize_")
 _WRITE_ONLY = ("copy_", "fill_", "zero_")
 _SHAPE_ONLY = ("ones_like", "zeros_like")  # of what they are given
 

@@ -17,19 +17,19 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from budget import Budget, check_budget, dump_budgets, updated, write_atomically
+from claims import check_claims
+from kernel import Kernel
 from ptx_report import (
     LIMITS,
     Broken,
     Compiler,
     NoEnvironment,
     Resources,
-    access,
     atomics,
     demangle,
-    instructions,
     occupancy,
     parse_ptx,
     parse_ptxas,
@@ -38,67 +38,6 @@ from ptx_report import (
 HERE = Path(__file__).resolve().parent
 ARCHS = (75, 80, 86, 90, 100, 120)
 PROBE_ARCHS = (80, 90, 100, 120)
-Budget = dict[str, dict[str, dict[str, int]]]  # architecture -> kernel -> registers, shared
-
-# Dynamic shared bytes of a launch, first match wins: the compiler's report cannot know them.
-DYNAMIC_SHARED = (
-    # The table of normalised bytes, for three channels.
-    (r"fct_views_kernel<(Half|BFloat16), \d+, false, ", 3 * 256 * 2),
-    (r"fct_views_kernel<", 3 * 256 * 4),
-    # SupConShared::kBytes.
-    (r"supcon_\w+_kernel<FloatProducts, \w+, 2>", 77_824),
-    (r"supcon_\w+_kernel<FloatProducts, \w+, 1>", 60_416),
-    (r"supcon_\w+_kernel<Tf32Products, \w+, 2>", 68_608),
-    (r"supcon_\w+_kernel<Tf32Products, \w+, 1>", 51_200),
-    (r"supcon_\w+_kernel<HalfProducts, \w+, 2>", 54_272),
-    (r"supcon_\w+_kernel<HalfProducts, \w+, 1>", 35_840),
-)
-
-SIZES = {"float": 4, "double": 8, "Half": 2, "BFloat16": 2, "unsigned char": 1}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What the PTX of kernels with this name must hold; with a group V, of full vectors alone.
-
-    A need is the parts of an opcode in any order, the bytes it moves at least behind them:
-    "st.global.cs 16", "ld.global 16", "mma.sync".
-    """
-
-    kernel: str
-    needs: tuple[str, ...]
-    since: int = 0  # the first architecture that has it
-
-
-_T_V = r"<(?P<T>[\w ]+), (?P<V>\d+), "
-CLAIMS = (
-    Claim(rf"fct_views_kernel{_T_V}", ("st.global.cs 16",)),
-    Claim(rf"feature_distance_kernel{_T_V}", ("ld.global 16",)),
-    Claim(rf"feature_distance_backward_kernel{_T_V}", ("ld.global 16", "st.global.cs 16")),
-    Claim(rf"warp_distance_kernel{_T_V}", ("ld.global 16",)),
-    Claim(r"warp_distance_backward_kernel<", ("st.global.cs",)),
-    Claim(r"supcon_\w+_kernel<FloatProducts, ", ("fma.rn.f32", "ld.shared 16")),
-    Claim(r"supcon_\w+_kernel<\w+, \w+, \d>", ("cp.async.cg", "ex2.approx.ftz"), since=80),
-    Claim(r"supcon_\w+_kernel<Tf32Products, ", ("mma.sync.m16n8k8.tf32",), since=80),
-    Claim(r"supcon_\w+_kernel<HalfProducts, ", ("mma.sync.m16n8k16.f16", "ldmatrix.x4"), since=80),
-    Claim(r"contrastive_views_kernel<", ("st.global.cs",)),
-)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One function for one architecture; `entry` is false for a function that was not inlined."""
-
-    name: str
-    arch: int
-    resources: Resources
-    threads: int | None = None
-    body: str = ""
-    entry: bool = True
-
-    def __str__(self) -> str:
-        return f"sm_{self.arch} {self.name}"
-
 
 # ---- the checks: each returns what is wrong
 
@@ -131,123 +70,21 @@ def check_atomics(kernels: Iterable[Kernel]) -> list[str]:
     ]
 
 
-def check_budget(kernels: Iterable[Kernel], budget: Budget) -> list[str]:
-    """Neither more than was recorded for this nvcc, nor kernels that only one side knows."""
-    wrong = []
-    present: dict[str, set[str]] = {}
-    for k in kernels:
-        present.setdefault(str(k.arch), set()).add(k.name)
-        allowed = budget.get(str(k.arch), {}).get(k.name)
-        if allowed is None:
-            wrong.append(f"{k}: expected an entry in budget.json, got none: run with --update")
-            continue
-        for what in ("registers", "shared"):
-            used = getattr(k.resources, what)
-            if used > allowed[what]:
-                wrong.append(
-                    f"{k}: expected at most {allowed[what]} {what}, got {used}: find out why; if "
-                    "it is wanted, run with --update and commit budget.json"
-                )
-    for arch, names in present.items():
-        wrong += [
-            f"sm_{arch} {name}: expected a kernel of this name, as in budget.json, got none: "
-            "run with --update if it was removed or renamed"
-            for name in sorted(budget.get(arch, {}).keys() - names)
-        ]
-    return wrong
-
-
-def check_claims(
-    kernels: Sequence[Kernel], claims: Iterable[Claim] = CLAIMS
-) -> tuple[list[str], list[str]]:
-    """Return what is wrong, and the claims that no kernel answers to."""
-    wrong, idle = [], []
-    for claim in claims:
-        matches = [(k, m) for k in kernels if (m := re.match(claim.kernel, k.name))]
-        if not matches:
-            idle.append(f"claim {claim.kernel}: no kernel of this name")
-        for k, m in matches:
-            if k.arch < claim.since:
-                continue
-            if (groups := m.groupdict()).get("V"):
-                size = SIZES.get(groups["T"])
-                if size is None:
-                    wrong.append(f"{k}: expected a type of SIZES, got {groups['T']}: add it there")
-                    continue
-                if size * int(groups["V"]) != 16:
-                    continue
-            wrong += [
-                f"{k}: expected {_words(need)}, got {_moves(k.body)}: see CLAIMS"
-                for need in claim.needs
-                if not has(k.body, need)
-            ]
-    return wrong, idle
-
-
-def has(body: str, need: str) -> bool:
-    """Whether some instruction has every part of the need and moves as many bytes."""
-    wanted, _, size = need.partition(" ")
-    kind, *parts = wanted.split(".")
-    for opcode in instructions(body):
-        found = opcode.split(".")
-        if found[0] == kind and set(parts) <= set(found[1:]):
-            moved = access(opcode)
-            if not size or (moved is not None and moved.size >= int(size)):
-                return True
-    return False
-
-
-def _words(need: str) -> str:
-    opcode, _, size = need.partition(" ")
-    return f"{opcode} of {size} bytes" if size else opcode
-
-
-def _moves(body: str) -> str:
-    seen = {
-        op for op in instructions(body) if ((a := access(op)) and a.space in ("global", "generic"))
-    }
-    return ", ".join(sorted(seen)) or "no global access"
-
-
-# ---- the budget
-
-
-def updated(old: Budget, kernels: Iterable[Kernel]) -> Budget:
-    """The budget with the architectures of these kernels replaced by what they use."""
-    kernels = list(kernels)
-    new: Budget = {arch: v for arch, v in old.items() if int(arch) not in {k.arch for k in kernels}}
-    for k in kernels:
-        numbers = {"registers": k.resources.registers, "shared": k.resources.shared}
-        new.setdefault(str(k.arch), {})[k.name] = numbers
-    return new
-
-
-def dump_budgets(budgets: dict[str, Budget]) -> str:
-    """JSON with one line a kernel, in an order that does not change."""
-    versions = {
-        version: {
-            arch: {name: json.dumps(used, sort_keys=True) for name, used in sorted(kernels.items())}
-            for arch, kernels in sorted(archs.items(), key=lambda item: int(item[0]))
-        }
-        for version, archs in sorted(budgets.items(), key=lambda item: _numbers(item[0]))
-    }
-    text = json.dumps(versions, indent=1)
-    return re.sub(r'"(\{.*\})"', lambda m: m[1].replace('\\"', '"'), text) + "\n"
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(n) for n in version.split(".")]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Never leave half a file behind."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as out:
-        out.write(text)
-    os.chmod(out.name, 0o644)  # a temporary file is the owner's alone
-    os.replace(out.name, path)
-
-
 # ---- the table
+
+# Dynamic shared bytes of a launch, first match wins: the compiler's report cannot know them.
+DYNAMIC_SHARED = (
+    # The table of normalised bytes, for three channels.
+    (r"fct_views_kernel<(Half|BFloat16), \d+, false, ", 3 * 256 * 2),
+    (r"fct_views_kernel<", 3 * 256 * 4),
+    # SupConShared::kBytes.
+    (r"supcon_\w+_kernel<FloatProducts, \w+, 2>", 77_824),
+    (r"supcon_\w+_kernel<FloatProducts, \w+, 1>", 60_416),
+    (r"supcon_\w+_kernel<Tf32Products, \w+, 2>", 68_608),
+    (r"supcon_\w+_kernel<Tf32Products, \w+, 1>", 51_200),
+    (r"supcon_\w+_kernel<HalfProducts, \w+, 2>", 54_272),
+    (r"supcon_\w+_kernel<HalfProducts, \w+, 1>", 35_840),
+)
 
 
 def occupancy_table(kernels: Sequence[Kernel]) -> str:

@@ -5,6 +5,15 @@
 
 namespace fctfast {
 
+// No template: nvcc 13.0 hands this call on to g++ without its optionals if it is in one.
+inline Tensor empty_views(const Tensor& images, const ViewArgs& a, int64_t rows, int64_t height,
+                          int64_t width, ScalarType dtype) {
+  return torch::stable::empty({rows, a.channels, height, width}, dtype, std::nullopt,
+                              images.device(), std::nullopt,
+                              a.channels_last ? torch::headeronly::MemoryFormat::ChannelsLast
+                                              : torch::headeronly::MemoryFormat::Contiguous);
+}
+
 template <typename Args>
 struct PreparedViews {
   Tensor out;
@@ -20,10 +29,7 @@ struct PreparedViews {
 
   void allocate(const Tensor& images, int64_t rows, int64_t height, int64_t width,
                 ScalarType dtype) {
-    out = torch::stable::empty({rows, args.channels, height, width}, dtype, std::nullopt,
-                               images.device(), std::nullopt,
-                               args.channels_last ? torch::headeronly::MemoryFormat::ChannelsLast
-                                                  : torch::headeronly::MemoryFormat::Contiguous);
+    out = empty_views(images, args, rows, height, width, dtype);
     args.out = out.mutable_data_ptr();
   }
 };

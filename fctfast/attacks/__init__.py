@@ -8,6 +8,7 @@ nothing else has to be edited::
     class MyAttack(Attack):
         name: ClassVar[str] = "my-attack"
         kind: ClassVar[Kind] = "all2one"
+        form: ClassVar[Form] = "patch"
         summary: ClassVar[str] = "one grey pixel in the middle"
         source: ClassVar[str] = "the paper it comes from"
         value: int = 128  # options are dataclass fields; the recipe records them
@@ -17,7 +18,8 @@ nothing else has to be edited::
             images[:, images.shape[1] // 2, images.shape[2] // 2] = self.value
             return images
 
-``badnets_all2one.py`` shows a patch, ``blend_signal.py`` a pattern over the whole image.
+``badnets_all2one.py`` shows a patch, ``sig.py`` a pattern over the whole image with another one at
+test time.
 
 The truth about a poisoned set is not exported here on purpose: see ``truth.py``.
 """
@@ -25,12 +27,13 @@ The truth about a poisoned set is not exported here on purpose: see ``truth.py``
 from __future__ import annotations
 
 from fctfast.attacks.poisoning import Poisoned, Triggered, poison, trigger_test_set
-from fctfast.attacks.registry import Attack, Kind, get, names, register
+from fctfast.attacks.registry import Attack, Form, Kind, get, names, register
 from fctfast.attacks.selection import attacked_labels, select_poison
 from fctfast.attacks.storage import read_recipe, recipe_attack, save_poisoned
 
 __all__ = [
     "Attack",
+    "Form",
     "Kind",
     "Poisoned",
     "Triggered",

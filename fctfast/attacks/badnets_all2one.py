@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fctfast.attacks.patch import cell_size, stamp
-from fctfast.attacks.registry import Attack, Kind, register
+from fctfast.attacks.registry import Attack, Form, Kind, register
 
 PATTERN = torch.tensor([[0, 0, 255], [0, 255, 0], [255, 0, 255]], dtype=torch.uint8)
 
@@ -27,6 +27,7 @@ class BadNetsAll2One(Attack):
 
     name: ClassVar[str] = "badnets-all2one"
     kind: ClassVar[Kind] = "all2one"
+    form: ClassVar[Form] = "patch"
     summary: ClassVar[str] = "3x3 grid in the bottom-right corner, one target class"
     source: ClassVar[str] = "Gu et al. 2019, BadNets; FCT paper appendix C.3"
 

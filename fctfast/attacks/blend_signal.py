@@ -9,16 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fctfast.attacks.registry import Attack, Kind, register
-
-LARGE_IMAGE = 96
-"""From this width on the published ImageNet pattern holds; below it the CIFAR pattern."""
-
-CHUNK = 128
-"""Images a step: the float32 copy of 128 CIFAR images (1.5 MB) stays in the cache."""
-
-TIE = 1e-3
-"""Added before truncation, so that float32 error never turns an exact integer into one less."""
+from fctfast.attacks.blend import add_pattern
+from fctfast.attacks.patch import LARGE_IMAGE
+from fctfast.attacks.registry import Attack, Form, Kind, register
 
 
 def signal_pattern(width: int) -> Tensor:
@@ -54,6 +47,7 @@ class BlendSignal(Attack):
 
     name: ClassVar[str] = "blend-signal"
     kind: ClassVar[Kind] = "all2one"
+    form: ClassVar[Form] = "blend"
     summary: ClassVar[str] = "faint sinusoid over the whole image, one target class"
     source: ClassVar[str] = "Chen et al. 2017, targeted backdoor attacks; FCT paper appendix C.3"
     ratio: float = 0.2
@@ -65,15 +59,5 @@ class BlendSignal(Attack):
 
     def trigger(self, images: Tensor, *, train: bool) -> Tensor:
         """Blend the signal in; the training and test triggers are the same."""
-        count, height, width, channels = images.shape
-        signal = signal_pattern(width).to(images.device)
-        # One value a byte of a row: broadcasting over 3 channels made the whole five times slower.
-        offset = (self.ratio * signal + TIE).repeat_interleave(channels)
-        rows = images.reshape(count * height, width * channels)
-        out = torch.empty_like(rows)
-        step = CHUNK * height
-        for start in range(0, len(rows), step):
-            blend = rows[start : start + step].to(torch.float32)
-            torch.add(offset, blend, alpha=1 - self.ratio, out=blend)
-            out[start : start + step] = blend.clamp_(0, 255)  # float to uint8 truncates
-        return out.view(images.shape)
+        signal = self.ratio * signal_pattern(images.shape[2])
+        return add_pattern(images, signal[:, None], scale=1 - self.ratio)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+LARGE_IMAGE = 96
+"""Shorter side from which an attack's ImageNet geometry holds, where the paper has one."""
+
 
 def cell_size(images: Tensor) -> int:
     """Side in pixels of one cell of a pattern that was published for 32x32 images.
@@ -34,11 +37,30 @@ def stamp(images: Tensor, pattern: Tensor, *, top: int, left: int, cell: int = 1
         ValueError: the pattern does not lie inside the image.
     """
     block = pattern.repeat_interleave(cell, 0).repeat_interleave(cell, 1).to(images.device)
-    height, width = block.shape
+    place = patch_of(images, *block.shape[:2], top=top, left=left)
+    place.copy_(block[None, :, :, None])
+    return images
+
+
+def patch_of(images: Tensor, height: int, width: int, *, top: int, left: int) -> Tensor:
+    """The part of every image that a patch covers.
+
+    Args:
+        images: [N, H, W, C].
+        height: of the patch, in pixels.
+        width: likewise.
+        top: its first row.
+        left: its first column.
+
+    Returns:
+        [N, height, width, C], a view.
+
+    Raises:
+        ValueError: the patch does not lie inside the image.
+    """
     if top < 0 or left < 0 or top + height > images.shape[1] or left + width > images.shape[2]:
         raise ValueError(
             f"trigger: expected a {height}x{width} patch at row {top}, column {left} inside the "
             f"image, got images of {images.shape[1]}x{images.shape[2]}; use larger images"
         )
-    images[:, top : top + height, left : left + width, :] = block[None, :, :, None]
-    return images
+    return images[:, top : top + height, left : left + width, :]

@@ -14,6 +14,8 @@ from torch import Tensor
 
 Kind = Literal["all2one", "all2all", "clean-label"]
 KINDS: tuple[Kind, ...] = ("all2one", "all2all", "clean-label")
+Form = Literal["patch", "blend"]
+"""Pixels of a small place, or of the whole image."""
 
 
 class Attack(ABC):
@@ -21,6 +23,9 @@ class Attack(ABC):
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
+    form: ClassVar[Form]
+    visible: ClassVar[bool] = True  # to a person who looks at the image
+    sample_specific: ClassVar[bool] = False  # each image has a trigger of its own
     summary: ClassVar[str]
     source: ClassVar[str]
 
@@ -52,6 +57,16 @@ class Attack(ABC):
     @abstractmethod
     def trigger(self, images: Tensor, *, train: bool) -> Tensor:
         """The attack itself: called by :meth:`apply` with checked images."""
+
+    @classmethod
+    def traits(cls) -> tuple[str, ...]:
+        """Form, visibility, labels and dependence on the image, in the words of section 4.1."""
+        return (
+            cls.form,
+            "visible" if cls.visible else "invisible",
+            "clean label" if cls.kind == "clean-label" else f"dirty label ({cls.kind})",
+            "sample-specific" if cls.sample_specific else "sample-agnostic",
+        )
 
     def options(self) -> dict[str, Any]:
         """The attack's options, as a recipe stores them."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fctfast
-from fctfast.cli import dbr, demo, detect, doctor, dst, evaluate, poison, report, score
+from fctfast.cli import attacks, dbr, demo, detect, doctor, dst, evaluate, poison, report, score
 
 app = typer.Typer(
     name="fctfast",
@@ -38,5 +38,5 @@ def _options(
 
 
 # In the order in which a newcomer meets them.
-for _module in (demo, poison, detect, score, dbr, dst, evaluate, report, doctor):
+for _module in (demo, attacks, poison, detect, score, dbr, dst, evaluate, report, doctor):
     app.command(_module.__name__.rpartition(".")[2])(_module.run)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fctfast.cli import common
 from fctfast.cli.common import guarded
 
+if TYPE_CHECKING:
+    from fctfast.attacks import Attack, Poisoned
+    from fctfast.data import ImageSet
 
-@guarded
-def _list(wanted: bool) -> None:
-    if not wanted:
-        return
-    from fctfast import attacks
 
-    made = [attacks.get(name) for name in attacks.names()]
-    for line in common.table({a.name: f"{a.summary} ({a.kind})" for a in made}, indent=0):
-        typer.echo(line)
-    raise typer.Exit
+PREVIEWED = 4  # images
 
 
 @guarded
@@ -30,7 +25,7 @@ def run(
     data_dir: common.DataDir,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder.")],
     attack: Annotated[
-        str, typer.Option(metavar="NAME", help="Attack; --list-attacks shows all.")
+        str, typer.Option(metavar="NAME", help="Attack; `fctfast attacks` lists them.")
     ] = "badnets-all2one",
     rate: Annotated[
         float, typer.Option(help="Share of the samples the attack can use (see the result).")
@@ -42,19 +37,18 @@ def run(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An option of the attack; may be repeated."),
     ] = None,
+    trigger_image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Picture for an attack that blends one in."),
+    ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw clean, poisoned and difference there."),
+    ] = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
     seed: common.Seed = 0,
-    list_attacks: Annotated[
-        bool,
-        typer.Option(
-            "--list-attacks",
-            is_eager=True,
-            callback=_list,
-            help="List them.",
-        ),
-    ] = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
     debug: common.Debug = False,
@@ -65,11 +59,15 @@ def run(
     Examples:
       fctfast poison --data-dir digits --out poisoned
       fctfast poison --data-dir cifar10.zip --attack blend-signal --target cat --out poisoned
+      fctfast poison --data-dir digits --attack sig --rate 0.5 --preview look.png --out poisoned
     """
     from fctfast import attacks
     from fctfast.data import no_progress, open_dataset, terminal_progress
 
-    chosen = attacks.get(attack, **_options(option or []))
+    options = _options(option or [])
+    if trigger_image is not None:
+        options["image"] = str(trigger_image)
+    chosen = attacks.get(attack, **options)
     if (out / "recipe.json").exists():  # before minutes of decoding
         raise FileExistsError(f"--out: {out} already holds a poisoned set; choose another folder")
     data = open_dataset(
@@ -89,6 +87,8 @@ def run(
         "limit": limit,
     }
     recipe = attacks.save_poisoned(poisoned, out)
+    if preview is not None:
+        _preview(preview, data, poisoned, chosen)
     rows = {
         "attack": f"{chosen.name}: {chosen.summary}",
         "target": f"{number} ({data.class_names[number]})",
@@ -96,10 +96,19 @@ def run(
         f"({rate:g} of the {recipe['rate_of']})",
         "set": out / recipe["set_file"],
         "sha256": recipe["sha256"],
+        "preview": preview,
         "truth": f"{out / 'truth.parquet'} (read by evaluate and report only)",
     }
     lines = [f"Poisoned {data.name}.", *common.table(rows)]
     common.emit(recipe, [*lines, "", f"Next: fctfast detect --data-dir {out}"], as_json=as_json)
+
+
+def _preview(path: Path, data: ImageSet, poisoned: Poisoned, attack: Attack) -> None:
+    from fctfast.report import save_preview
+
+    chosen = poisoned.poisoned_mask.nonzero().flatten()[:PREVIEWED]
+    title = f"{attack.name}: {', '.join(attack.traits())}"
+    save_preview(path, data.images[chosen], poisoned.image_set.images[chosen], title=title)
 
 
 def _source(data_dir: str) -> str:

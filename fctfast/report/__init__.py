@@ -8,6 +8,7 @@ from fctfast.report.findings import save_findings
 from fctfast.report.histogram import save_histogram
 from fctfast.report.metrics import auroc, split_quality
 from fctfast.report.moments import save_moments
+from fctfast.report.preview import save_preview
 from fctfast.report.summary import find_detection, summarise
 from fctfast.report.suspicious import save_contact_sheet, save_suspicious_list
 
@@ -21,6 +22,7 @@ __all__ = [
     "save_findings",
     "save_histogram",
     "save_moments",
+    "save_preview",
     "save_suspicious_list",
     "split_quality",
     "summarise",

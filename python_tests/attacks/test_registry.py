@@ -12,8 +12,10 @@ from fctfast import attacks
 from fctfast.attacks.registry import KINDS
 
 
-def test_the_first_two_attacks_are_there() -> None:
-    assert {"badnets-all2one", "blend-signal"} <= set(attacks.names())
+def test_the_attacks_are_there() -> None:
+    assert {
+        "badnets-all2all", "badnets-all2one", "blend-kitty", "blend-signal", "sig", "trojan",
+    } <= set(attacks.names())  # fmt: skip
 
 
 @pytest.mark.parametrize("name", attacks.names())
@@ -23,7 +25,15 @@ def test_every_attack_keeps_the_protocol(name: str) -> None:
     assert attack.kind in KINDS
     assert attack.summary
     assert attack.source
-    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    assert len(attack.traits()) == 4
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 64), (224, 224), (29, 47)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", attacks.names())
+def test_every_attack_takes_every_size(name: str, channels: int, size: tuple[int, int]) -> None:
+    attack = attacks.get(name)
+    images = torch.randint(0, 256, (2, *size, channels), dtype=torch.uint8)
     before = images.clone()
     for train in (True, False):
         out = attack.apply(images, train=train)
@@ -39,6 +49,7 @@ def test_an_attack_is_one_class_with_a_decorator() -> None:
     class Grey(attacks.Attack):
         name: ClassVar[str] = "grey-for-this-test"
         kind: ClassVar[attacks.Kind] = "all2all"
+        form: ClassVar[attacks.Form] = "patch"
         summary: ClassVar[str] = "one grey pixel"
         source: ClassVar[str] = "this test"
         value: int = 128
@@ -78,7 +89,7 @@ def test_wrong_images_are_refused_by_every_attack() -> None:
         attack.apply(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), train=True)
 
 
-@pytest.mark.parametrize("name", ["badnets-all2one", "blend-signal"])
+@pytest.mark.parametrize("name", attacks.names())
 def test_fifty_thousand_cifar_images_take_under_two_seconds_on_one_core(name: str) -> None:
     """Measured on 10,000 images; the bound is a fifth of 2 s, the best of three tries."""
     images = torch.randint(0, 256, (10_000, 32, 32, 3), dtype=torch.uint8)

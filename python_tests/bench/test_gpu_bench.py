@@ -42,6 +42,13 @@ def bench() -> Iterator[SimpleNamespace]:
             sys.modules.pop(name, None)
 
 
+OPS = ("contrastive_views", "fct_views", "feature_distance", "warp_distance", "supcon_loss")
+
+
+def rows_of(table: str) -> list[str]:
+    return [x for x in table.splitlines() if x.startswith(tuple(f"| {op}" for op in OPS))]
+
+
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(BENCH / "gpu.py"), *arguments],
@@ -61,9 +68,8 @@ def test_dry_run_runs_every_case_and_says_what_it_is_not(tmp_path: Path) -> None
     header = next(x for x in text.splitlines() if x.startswith("| op "))
     assert " ms" not in header
     assert "GB/s" not in header
-    ops = ("contrastive_views", "fct_views", "feature_distance", "warp_distance", "supcon_loss")
-    rows = [x for x in text.splitlines() if x.startswith(tuple(f"| {op}" for op in ops))]
-    for op in ops:
+    rows = rows_of(text)
+    for op in OPS:
         assert any(x.startswith(f"| {op}") for x in rows)
     for op in (
         "feature_distance backward", "warp_distance backward bilinear",
@@ -223,9 +229,7 @@ def test_a_timed_table_on_a_fake_device(bench: SimpleNamespace) -> None:
     text = table.markdown()
     assert not any(row.ours_failed for row in table.rows)
     header = next(x for x in text.splitlines() if x.startswith("| op "))
-    rows = [
-        x for x in text.splitlines() if x.startswith(tuple(f"| {op}" for op in bench.gpu_cases.OPS))
-    ]
+    rows = rows_of(text)
     assert len(rows) == len(chosen)
     assert {x.count("|") for x in rows} == {header.count("|")}
     for row, line in zip(table.rows, rows, strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fctfast import io
 from fctfast.attacks.truth import read_truth
@@ -80,7 +81,7 @@ def test_the_recipe_names_its_source_for_every_folder(
     ("arguments", "message"),
     [
         (("--data-dir", "no/such/place"), "no such data set"),
-        (("--attack", "badnet"), "expected one of badnets-all2one"),
+        (("--attack", "badnet"), "expected one of badnets-all2all, badnets-all2one"),
         (("--rate", "0"), "expected rate in (0, 1]"),
         (("--target", "owl"), "expected a class name or a number in 0..9"),
         (("--option", "ratio"), "expected KEY=VALUE, got 'ratio'"),
@@ -115,8 +116,40 @@ def test_a_set_is_not_overwritten(invoke: Invoke, tmp_path: Path) -> None:
     assert "already holds a poisoned set" in second.stderr
 
 
-def test_attacks_can_be_listed_alone(invoke: Invoke) -> None:
-    result = invoke("poison", "--list-attacks")
+def test_attacks_are_listed_with_their_traits(invoke: Invoke) -> None:
+    result = invoke("attacks")
     assert result.exit_code == 0
-    assert "badnets-all2one" in result.stdout
-    assert "blend-signal" in result.stdout
+    assert "blend, visible, clean label, sample-agnostic" in result.stdout
+    assert "--option amplitude=40.0, test_amplitude=60.0" in result.stdout
+    listed = json.loads(invoke("attacks", "--json").stdout)["attacks"]
+    assert listed["trojan"]["form"] == "patch"
+    assert set(listed) >= {"badnets-all2all", "blend-kitty", "sig"}
+
+
+def test_preview_draws_what_changed(invoke: Invoke, tmp_path: Path) -> None:
+    picture = tmp_path / "look.png"
+    result = invoke(
+        "poison", "--data-dir", "digits", "--limit", 50, "--preview", picture,
+        "--out", tmp_path / "p",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert str(picture) in result.stdout
+    sheet = np.asarray(Image.open(picture))
+    assert sheet.shape == (2 * 30 + 4 * 170, 10 + 3 * 170, 3)
+    row, difference = sheet[60 : 60 + 160], slice(350, 510)
+    assert (row[:100, difference] == 128).all()  # nothing above the corner
+    assert (row[-10:, 500:510] > 128).any()
+
+
+def test_a_picture_of_the_users_is_blended_in(invoke: Invoke, tmp_path: Path) -> None:
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(picture)
+    how = ("--data-dir", "digits", "--limit", 50, "--trigger-image", picture)
+    result = invoke("poison", *how, "--attack", "blend-kitty", "--json", "--out", tmp_path / "p")
+    assert result.exit_code == 0
+    options = json.loads(result.stdout)["options"]
+    assert options["image"] == str(picture.resolve())
+    assert len(options["sha256"]) == 64
+    refused = invoke("poison", *how, "--attack", "sig", "--out", tmp_path / "q")
+    assert refused.exit_code == 2
+    assert "unknown option image" in refused.stderr

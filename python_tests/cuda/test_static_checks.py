@@ -75,8 +75,13 @@ def checks() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER)
         yield importlib.import_module("static_checks")
-    for name in ("static_checks", "ptx_report"):
+    for name in ("static_checks", "budget", "claims", "kernel", "ptx_report"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def claims(checks: ModuleType) -> ModuleType:
+    return importlib.import_module("claims")
 
 
 @pytest.fixture(scope="module")
@@ -176,12 +181,14 @@ def test_occupancy(
     assert report.occupancy(arch, threads, registers, shared) == (blocks, warps, why)
 
 
-def test_good_kernel_passes_everything(checks: ModuleType, report: ModuleType) -> None:
+def test_good_kernel_passes_everything(
+    checks: ModuleType, claims: ModuleType, report: ModuleType
+) -> None:
     body = report.parse_ptx(PTX)[MANGLED].body
     good = [kernel(checks, body=body)]
     assert checks.check_memory(good) == checks.check_atomics(good) == []
     assert checks.check_budget(good, {"80": {NAME: {"registers": 40, "shared": 0}}}) == []
-    assert checks.check_claims(good, checks.CLAIMS[:1]) == ([], [])
+    assert claims.check_claims(good, claims.CLAIMS[:1]) == ([], [])
 
 
 def test_spills_and_stack_are_wrong(checks: ModuleType) -> None:
@@ -216,23 +223,23 @@ def test_budget_and_kernels_know_each_other(checks: ModuleType) -> None:
     assert checks.check_budget([kernel(checks)], {"80": {NAME: entry}, "90": {"gone": entry}}) == []
 
 
-def test_missing_wide_store(checks: ModuleType) -> None:
+def test_missing_wide_store(checks: ModuleType, claims: ModuleType) -> None:
     body = "\n\tst.global.cs.v2.u32 [%rd3], {%r1, %r2};\n\tst.global.v4.u32 [%rd3], {%r1};\n"
-    (line,) = checks.check_claims([kernel(checks, body=body)], checks.CLAIMS[:1])[0]
+    (line,) = claims.check_claims([kernel(checks, body=body)], claims.CLAIMS[:1])[0]
     assert "expected st.global.cs of 16 bytes, got st.global.cs.v2.u32, st.global.v4.u32" in line
     narrow = kernel(checks, name="fct_views_kernel<float, 1, false, true>", body=body)
-    assert checks.check_claims([narrow], checks.CLAIMS[:1]) == ([], [])
+    assert claims.check_claims([narrow], claims.CLAIMS[:1]) == ([], [])
 
 
-def test_claims_without_vector_width_hold_for_all(checks: ModuleType) -> None:
-    claim = checks.Claim("gram_kernel", ("mma.sync.tf32",))
+def test_claims_without_vector_width_hold_for_all(checks: ModuleType, claims: ModuleType) -> None:
+    claim = claims.Claim("gram_kernel", ("mma.sync.tf32",))
     good = "\n\tmma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f1}, {%r1};\n"
-    assert checks.check_claims([kernel(checks, "gram_kernel", good)], [claim]) == ([], [])
-    (line,) = checks.check_claims([kernel(checks, "gram_kernel", "\n\tfma.rn.f32 %f1;")], [claim])[
+    assert claims.check_claims([kernel(checks, "gram_kernel", good)], [claim]) == ([], [])
+    (line,) = claims.check_claims([kernel(checks, "gram_kernel", "\n\tfma.rn.f32 %f1;")], [claim])[
         0
     ]
     assert "expected mma.sync.tf32, got no global access" in line
-    assert checks.check_claims([], [claim])[1] == ["claim gram_kernel: no kernel of this name"]
+    assert claims.check_claims([], [claim])[1] == ["claim gram_kernel: no kernel of this name"]
 
 
 def test_names_must_differ(checks: ModuleType) -> None:

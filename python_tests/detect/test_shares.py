@@ -38,20 +38,19 @@ def resolve(
 def test_what_is_kept_is_as_large_as_stays_clean() -> None:
     (kept, flagged), poisoned, order = resolve(6.0)
     assert flagged == 0.0899  # the lower end, rounded down
-    assert kept == 0.5
-    assert float(poisoned[order[: int(kept * 4000)]].double().mean()) <= 0.005
+    assert kept == 0.85
+    assert float(poisoned[order[: int(kept * 4000)]].double().mean()) <= 0.001
     assert float(poisoned[order[-int(flagged * 4000) :]].double().mean()) > 0.99
 
 
 def test_groups_that_touch_leave_less_to_keep() -> None:
     (kept, _), poisoned, order = resolve(3.6, low=3.4)  # the poison lies where the others do
-    assert 0.05 <= kept < 0.5
+    assert kept < 0.85
     count = int(kept * 4000)
-    # The posteriors say .5 %: a count with that mean, and two standard errors more.
-    expected = 0.005 * count
+    # The posteriors say .1 %: a count with that mean, and two standard errors more.
+    expected = 0.001 * count
     assert float(poisoned[order[:count]].sum()) <= expected + 2 * expected**0.5
-    half = poisoned[order[:2000]]
-    assert float(half.double().mean()) > 0.005
+    assert float(poisoned[order[: int(0.85 * 4000)]].double().mean()) > 0.001
 
 
 def test_without_evidence_nobody_is_flagged() -> None:

@@ -70,7 +70,8 @@ struct FloatProducts {
     }
   }
 
-  // A lane needs its rows' H of all columns: they pass through shared memory, inside the warp.
+  // A lane needs its rows' H of all columns: they pass through shared memory, inside the warp. The
+  // walk's own barrier keeps the next tile's H from this one's readers.
   __device__ __forceinline__ static void accumulate(Similarities& h, const float* columns,
                                                     int depth, float* scratch, Sums& sums) {
     constexpr int kStep = kColumns + 4;
@@ -101,7 +102,6 @@ struct FloatProducts {
         }
       }
     }
-    __syncwarp();
   }
 
   template <typename F>

@@ -22,12 +22,6 @@ MUTATIONS = [
         "lanes read H that others have not written",
     ),
     Mutation(
-        "supcon-float-h-after-read", _OP, "barrier", _PRODUCTS,
-        "      }\n    }\n    __syncwarp();\n  }\n", "      }\n    }\n  }\n",
-        "H of the next tile is written while lanes read this one's",
-        mode="thread",
-    ),
-    Mutation(
         "supcon-float-feature-guard", _OP, "edge", _PRODUCTS,
         ">= depth) continue;  // behind the last feature", "> depth) continue;",
         "features behind the last one are read",

@@ -1,0 +1,46 @@
+"""``fctfast attacks``: what ``fctfast poison`` can do."""
+
+from __future__ import annotations
+
+from fctfast.cli import common
+from fctfast.cli.common import guarded
+
+
+@guarded
+def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
+    """List the attacks: what they look like, how they label, where they come from.
+
+    \b
+    Examples:
+      fctfast attacks
+      fctfast attacks --json
+    """
+    from fctfast import attacks
+
+    made = [attacks.get(name) for name in attacks.names()]
+    result = {
+        a.name: {
+            "summary": a.summary,
+            "kind": a.kind,
+            "form": a.form,
+            "visible": a.visible,
+            "sample_specific": a.sample_specific,
+            "source": a.source,
+            "options": a.options(),
+        }
+        for a in made
+    }
+    lines = []
+    for a in made:
+        lines += [f"{a.name}: {a.summary}", f"    {', '.join(a.traits())}", f"    {a.source}"]
+        if options := ", ".join(f"{k}={v}" for k, v in a.options().items() if _short(v)):
+            lines.append(f"    --option {options}")
+    lines += [
+        "",
+        "Next: fctfast poison --data-dir digits --attack NAME --preview look.png --out poisoned",
+    ]
+    common.emit({"attacks": result}, lines, as_json=as_json)
+
+
+def _short(value: object) -> bool:
+    return isinstance(value, (int, float, str, type(None)))

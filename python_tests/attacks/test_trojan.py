@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fctfast import attacks, models
+from fctfast.attacks.trojan import PUBLISHED, Trojan
+from fctfast.attacks.trojan_patch import optimise
+from fctfast.train import normalise
+
+MEAN, STD = [0.5] * 3, [0.25] * 3
+
+
+def test_adds_the_published_patch_and_clips() -> None:
+    images = torch.full((1, 32, 32, 3), 10, dtype=torch.uint8)
+    images[0, 25, 25] = 200
+    out = attacks.get("trojan").apply(images, train=True)
+    assert out[0, 25, 25].tolist() == [255, 255, 255]  # 200 + 207, 131, 181: no wrapping
+    assert out[0, 25, 27].tolist() == [39, 242, 189]
+    assert out[0, 26, 26].tolist() == [147, 10, 42]
+    assert out[0, 27, 25].tolist() == [141, 50, 14]
+    changed = (out != images).any(3)[0]
+    assert changed[25:28, 25:28].all()
+    assert int(changed.sum()) == 9
+
+
+@pytest.mark.parametrize(("side", "cell"), [(28, 1), (64, 2), (224, 7)])
+def test_cell_and_distance_to_the_edges_grow(side: int, cell: int) -> None:
+    images = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+    out = attacks.get("trojan").apply(images, train=False)[0]
+    first, last = side - 7 * cell, side - 4 * cell
+    assert out[first, first].tolist() == [207, 131, 181]
+    assert out[last - 1, last - 1].tolist() == [246, 250, 246]
+    assert int((out.sum(2) > 0).sum()) == 9 * cell * cell
+
+
+def test_grey_images_take_the_mean() -> None:
+    out = attacks.get("trojan").apply(torch.zeros(1, 32, 32, 1, dtype=torch.uint8), train=True)
+    assert out[0, 25, 25, 0] == (207 + 131 + 181) // 3
+
+
+def test_a_recipe_keeps_the_patch() -> None:
+    attack = attacks.get("trojan", patch=[[[1, 2]], [[3, 4]], [[5, 6]]])
+    assert isinstance(attack, Trojan)
+    again = attacks.recipe_attack({"attack": "trojan", "options": attack.options()})
+    assert again == attack
+    assert attacks.get("trojan").options()["patch"] == PUBLISHED
+
+
+@pytest.mark.parametrize("patch", [[[[1]]], [[[1.5]]] * 3, [[[256]]] * 3, [[[1], [2, 3]]] * 3, 7])
+def test_what_is_no_patch_is_refused(patch: object) -> None:
+    with pytest.raises(ValueError, match="trojan: expected patch as"):
+        attacks.get("trojan", patch=patch)
+
+
+def test_optimise_raises_the_chosen_neurons() -> None:
+    made = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (16, 32, 32, 3), dtype=torch.uint8, generator=made)
+    model = models.create_model("resnet18", num_classes=4, width=4)
+    model.train()
+    found = optimise(model, images, mean=MEAN, std=STD, neurons=[1, 5], steps=40)
+    assert model.training
+    model.eval()
+    with torch.no_grad():
+        features = [
+            model.features(normalise(batch, MEAN, STD))[:, [1, 5]].mean()
+            for batch in (
+                images,
+                attacks.get("trojan").apply(images, train=True),
+                found.attack.apply(images, train=True),
+            )
+        ]
+    assert found.before == pytest.approx(float(features[0]), rel=1e-4)
+    assert found.after == pytest.approx(float(features[2]), rel=1e-4)
+    # The activation gain: more than three times that of the published patch.
+    assert features[2] - features[0] > 3 * (features[1] - features[0]).clamp_min(0)
+    assert features[2] > features[0]
+    again = optimise(model, images, mean=MEAN, std=STD, neurons=[1, 5], steps=40)
+    assert again.attack == found.attack
+
+
+def test_optimise_refuses_neurons_that_are_none() -> None:
+    images = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    model = models.create_model("resnet18", num_classes=4, width=4)
+    with pytest.raises(ValueError, match=r"neurons of 0\.\.31, got \(32,\)"):
+        optimise(model, images, mean=MEAN, std=STD, neurons=[32])
+    with pytest.raises(ValueError, match=r"images \[N, H, W, 3\]"):
+        optimise(model, images[..., :1], mean=MEAN, std=STD)
