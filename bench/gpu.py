@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from gpu_cases import OPS, Case, cases
-from gpu_peers import NAMES, Peer, Unavailable
-from gpu_problems import COMPARED_SAMPLES, Problem, build, compare
+from gpu_peers import ABSENT, NAMES, Peer, Unavailable
+from gpu_problems import COMPARED_SAMPLES, Problem, build, compare, refused
 from gpu_table import Cell, Row, Table, gpu_lines, software_lines
-from gpu_timing import Timer, extra_memory
+from gpu_timing import Timer, extra_memory, tf32
 
 from fctfast import io
 from fctfast.ops import library_status
@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"[{number}/{len(planned)}] {case.label}")
         with warnings.catch_warnings():  # peers' deprecations would drown the progress
             warnings.simplefilter("ignore")
-            table.rows.append(measure(case, device, timer, options.peers))
+            with tf32(case.tf32):
+                table.rows.append(measure(case, device, timer, options.peers))
         try:
             if options.out:  # a run that is cut short leaves what it has
                 io.write_text(options.out, table.markdown())
@@ -92,7 +93,7 @@ def measure(case: Case, device: torch.device, timer: Timer | None, wanted: Seque
         row.wall = timer.wall(problem.public)
     for name in (n for n in NAMES if n in wanted):
         _say(f"    {name}")
-        cell = _cell(case, problem, problem.peers[name], timer)
+        cell = _cell(case, problem, problem.peers.get(name, refused(ABSENT)), timer)
         if cell.reason:
             cell.reason = f"{name}: {cell.reason}"
             _say(f"        none: {cell.reason}")
@@ -108,7 +109,8 @@ def _cell(case: Case, problem: Problem, maker: Callable[[], Peer], timer: Timer 
     try:
         peer = maker()
         made: Any = peer.call()
-        cell = Cell(error=compare(case, problem, peer.tensor(made)))
+        error = None if peer.other else compare(case, problem, peer.tensor(made))
+        cell = Cell(error=error, other=peer.other)
         del made
         if timer is None:
             return cell
@@ -125,7 +127,7 @@ def _cell(case: Case, problem: Problem, maker: Callable[[], Peer], timer: Timer 
 
 def served_by_plain_torch(names: Sequence[str]) -> list[str]:
     """Return those of the named ops and their gradients whose CUDA kernel is plain torch."""
-    backward = {"feature_distance", "warp_distance"}
+    backward = {"feature_distance", "warp_distance", "supcon_loss"}
     plain = []
     for name in [*names, *(f"{name}_backward" for name in names if name in backward)]:
         dump = torch._C._dispatch_dump(f"fctfast::{name}")
@@ -172,6 +174,7 @@ def _table(
         head = ["Tiny shapes, each way run once, nothing timed.", "", *head]
         return Table([*head, *_how(None)], None, planned)
     bandwidth, size = timer.copy_bandwidth()
+    rates = timer.product_rates() if "supcon_loss" in options.ops else {}
     plain = served_by_plain_torch(options.ops)
     served = f"**served by plain torch, not by a kernel: {', '.join(plain)}**" if plain else ""
     head = [
@@ -180,14 +183,19 @@ def _table(
         *([f"- {served}"] if served else []),
         f"- copy bandwidth, measured in this run: {bandwidth:,.0f} GB/s (device to device, "
         f"{size / 2**20:.0f} MiB read and written)",
+        *(
+            f"- {name} products, measured in this run: {rate / 1e12:,.1f} TFLOP/s (torch, square)"
+            for name, rate in rates.items()
+        ),
     ]
-    return Table([*head, *_how(timer)], bandwidth, planned)
+    return Table([*head, *_how(timer)], bandwidth, planned, rates)
 
 
 def _how(timer: Timer | None) -> list[str]:
     error = (
         f"- error: {COMPARED_SAMPLES} samples of every batch, first and last among them, against "
-        "fctfast.ops.reference in float64 on the CPU"
+        "fctfast.ops.reference in float64 on the CPU; of supcon_loss the loss, or those samples' "
+        "gradients, against the same in float64 by blocks of rows"
     )
     if timer is None:
         return [error]
@@ -204,6 +212,10 @@ def _how(timer: Timer | None) -> list[str]:
         "idle GPU (the work is on another stream), its ratio is to our public call's wall clock",
         "- GB/s: bytes the op must move (each input and output byte once) over the kernel's time; "
         "of copy: that over the copy bandwidth",
+        "- TFLOP/s: an N x N x D product forward, two more backward, over the kernels' time; of "
+        "matmul: that over torch's rate with the same products; supcon_loss is measured forward, "
+        "without a gradient, and forward and backward together: eager leaves N x N matrices to its "
+        "backward, so that neither's backward alone is all of its work",
         "- MiB: peak of torch's allocator beyond inputs and output",
         "- torchvision v2 loops over the samples, its affine has one angle for a batch; DALI's "
         "parts stay apart, ours and the others' are one tensor",

@@ -8,11 +8,12 @@ from itertools import product
 
 import torch
 
-OPS = ("fct_views", "feature_distance", "warp_distance", "contrastive_views")
+OPS = ("fct_views", "feature_distance", "warp_distance", "contrastive_views", "supcon_loss")
 _WORDS = {"nearest": 8 * 4, "bilinear": 6 * 8}  # bytes of one view's coefficients
 _PARAMS = 16 * 4  # bytes of one row of contrastive_views' params
 _SHORT = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 NCHW, LAST = "nchw", "channels_last"
+LABELS, SAMPLES = "labels", "samples"
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,16 @@ class Case:
     Attributes:
         op: name in `fctfast.ops`.
         shape: of the op's input; images are [B, H, W, C] bytes.
-        draws: K; of contrastive_views V, the views of each sample.
+        draws: K; of contrastive_views and supcon_loss V, the views of each sample.
         dtype: of the output of an op of views, else of the input.
         layout: of the output of an op of views, else of the input: "nchw", "channels_last" or
-            "rows".
+            "rows"; of supcon_loss what its groups are: "labels" of ten classes (S-CTL) or
+            "samples" (CTL).
         interpolation: "nearest", "bilinear" or "" where nothing is sampled.
         backward: the op's gradient is measured, not the op.
         side: of the views of contrastive_views, which are square; 0 for the other ops.
+        tf32: torch may make products of float32 matrices in tf32, and supcon_loss so does.
+        both: forward and backward in one call.
     """
 
     op: str
@@ -39,13 +43,14 @@ class Case:
     interpolation: str = ""
     backward: bool = False
     side: int = 0
+    tf32: bool = False
+    both: bool = False
 
     @property
     def name(self) -> str:
         """The op, its direction and its interpolation."""
-        return " ".join(
-            [self.op, *(["backward"] if self.backward else []), self.interpolation]
-        ).strip()
+        direction = "forward+backward" if self.both else "backward" if self.backward else ""
+        return " ".join(filter(None, [self.op, direction, self.interpolation]))
 
     @property
     def label(self) -> str:
@@ -60,12 +65,14 @@ class Case:
 
     @property
     def dtype_name(self) -> str:
-        """The dtype without `torch.`."""
-        return _SHORT[self.dtype]
+        """The dtype without `torch.`, and whether its products may be made in tf32."""
+        return _SHORT[self.dtype] + " (tf32)" * self.tf32
 
     @property
     def batch(self) -> int:
-        """B, the samples that are scored."""
+        """B, the samples that are scored; a loss is one score of all of them."""
+        if self.op == "supcon_loss":
+            return self.shape[0] if self.backward or self.both else 1
         return self.shape[0] // (1 + self.draws) if self.op == "feature_distance" else self.shape[0]
 
 
@@ -79,6 +86,8 @@ def bytes_to_move(case: Case) -> int:
     elements = 1
     for side in case.shape:
         elements *= side
+    if case.op == "supcon_loss":
+        return sum(supcon_bytes(case))
     scores = 4 * case.draws * case.batch
     if case.op == "contrastive_views":  # what a crop leaves out is counted, too
         rows = case.draws * case.batch
@@ -89,6 +98,40 @@ def bytes_to_move(case: Case) -> int:
     words = case.draws * case.batch * _WORDS[case.interpolation] if case.interpolation else 0
     # Backward: x and the scores' gradient are read, a gradient of x's size is written.
     return elements * size * (2 if case.backward else 1) + words + scores
+
+
+def supcon_bytes(case: Case) -> tuple[int, int]:
+    """Return what supcon_loss must read and write.
+
+    Forward z and groups become the loss and two float64 a row; backward they, those and the loss's
+    gradient become a gradient of z's size. In one call the statistics need not be memory.
+    """
+    rows = case.shape[0]
+    z, groups, statistics, loss = rows * case.shape[1] * case.dtype.itemsize, 8 * rows, 16 * rows, 4
+    if case.both:
+        return z + groups + loss, loss + z
+    if case.backward:
+        return z + groups + statistics + loss, z
+    return z + groups, statistics + loss
+
+
+def products_of(case: Case) -> str:
+    """Name the products that supcon_loss takes on tensor cores of sm_80 and later, and without."""
+    if case.dtype == torch.float32:
+        return "tf32" if case.tf32 else "float32"
+    return "float16"
+
+
+def product_operations(case: Case) -> float:
+    """Return the operations of the op's matrix products, a multiply-add as two; 0 without any.
+
+    One N x N x D product forward and two backward, as if nothing were symmetric: every way of doing
+    it is held against the same number.
+    """
+    if case.op != "supcon_loss":
+        return 0.0
+    passes = 3 if case.both else 2 if case.backward else 1
+    return 2.0 * passes * case.shape[0] ** 2 * case.shape[1]
 
 
 def cases(ops: tuple[str, ...], *, quick: bool = False, tiny: bool = False) -> list[Case]:
@@ -157,9 +200,29 @@ def _contrastive(tiny: bool) -> Iterator[Case]:
             yield Case("contrastive_views", shape, 2, dtype, layout, side=side)
 
 
+def _supcon(tiny: bool) -> Iterator[Case]:
+    """Every kind of products at 128 features; ragged and wide rows, and CTL, in two dtypes."""
+    op, f32, bf16 = "supcon_loss", torch.float32, torch.bfloat16
+    sizes, sixteen = [1024, 4096, 8192, 65536], 8192
+    width, ragged, wide = 128, (1000, 123), (4096, 512)
+    if tiny:
+        sizes, sixteen, width, ragged, wide = [48], 48, 16, (50, 11), (40, 140)
+    for n, both in product(sizes, (False, True)):
+        shape = (n, width)
+        for dtype, tf32 in ((f32, False), (f32, True), (bf16, False)):
+            yield Case(op, shape, 2, dtype, LABELS, tf32=tf32, both=both)
+        if n == sixteen:  # the products are bfloat16's
+            yield Case(op, shape, 2, torch.float16, LABELS, both=both)
+    of_samples = (sizes[0] if tiny else 4096, width)
+    others = [(ragged, LABELS), (wide, LABELS), (of_samples, SAMPLES)]
+    for (shape, groups), both, dtype in product(others, (False, True), (f32, bf16)):
+        yield Case(op, shape, 2, dtype, groups, both=both)
+
+
 _OF_OP = {
     "fct_views": _views,
     "feature_distance": _feature,
     "warp_distance": _warp,
     "contrastive_views": _contrastive,
+    "supcon_loss": _supcon,
 }

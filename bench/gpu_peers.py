@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-NAMES = ("eager", "torch.compile", "kornia", "torchvision v2", "DALI")
+NAMES = (
+    "eager", "torch.compile", "kornia", "torchvision v2", "DALI", "triangle", "Inf-CL",
+)  # fmt: skip
 
 
 class Unavailable(Exception):
@@ -34,14 +36,18 @@ class Peer:
         call: does the work once.
         tensor: turns what `call` returned into a tensor that is laid out as ours.
         clock: "events", or "wall" where the work is not on torch's stream.
+        other: what it computes instead, where that is not the op's result: it is timed and not
+            compared with the reference.
     """
 
     call: Callable[[], Any]
     tensor: Callable[[Any], Tensor] = lambda made: made
     clock: str = "events"
+    other: str = ""
 
 
 Maker = Callable[[], Peer]
+ABSENT = "has no such op"
 Sampler = Callable[[Tensor, int], Tensor]  # (float maps [B, C, H, W], number of the draw) -> moved
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
-from gpu_cases import Case, bytes_to_move
-from gpu_peers import NAMES
+from gpu_cases import Case, bytes_to_move, product_operations, products_of
+from gpu_peers import ABSENT, NAMES
 from gpu_problems import Error
 from gpu_timing import MIB, Stats
 
@@ -22,12 +22,16 @@ DRY = "dry run on the CPU: no figure of this table means anything for a GPU"
 
 @dataclass
 class Cell:
-    """What is known of one way to do a case; `reason` says why there is no figure."""
+    """What is known of one way to do a case.
+
+    `reason` says why there is no figure, `other` what was computed instead of the op's result.
+    """
 
     stats: Stats | None = None
     error: Error | None = None
     extra: int | None = None
     reason: str = ""
+    other: str = ""
 
 
 @dataclass
@@ -80,7 +84,7 @@ def software_lines() -> list[str]:
     """Describe date, versions and which libraries serve the ops."""
     status = library_status()
     loaded = "loaded" if status.cuda_loaded else f"not loaded ({status.cuda_reason})"
-    packages = ("fctfast", "triton", "torchvision", "kornia", "nvidia-dali-cuda130")
+    packages = ("fctfast", "triton", "torchvision", "kornia", "nvidia-dali-cuda130", "inf-cl")
     return [
         f"- {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, "
         f"torch {torch.__version__}, CUDA {torch.version.cuda}, Python {platform.python_version()}",
@@ -103,16 +107,41 @@ class Table:
         head: lines about the machine and the run.
         bandwidth: the measured copy bandwidth in GB/s; None in a dry run, which shows no times.
         planned: how many rows there will be.
+        rates: measured operations a second by the name of the products, for ops that multiply.
     """
 
-    def __init__(self, head: list[str], bandwidth: float | None, planned: int) -> None:
+    def __init__(
+        self,
+        head: list[str],
+        bandwidth: float | None,
+        planned: int,
+        rates: dict[str, float] | None = None,
+    ) -> None:
         self.head, self.bandwidth, self.planned = head, bandwidth, planned
+        self.rates = rates or {}
         self.rows: list[Row] = []
 
     @property
     def dry(self) -> bool:
         """Nothing was timed."""
         return self.bandwidth is None
+
+    @property
+    def multiplies(self) -> bool:
+        """Some row's op consists of matrix products: two columns more."""
+        return any(product_operations(row.case) for row in self.rows)
+
+    @property
+    def names(self) -> list[str]:
+        """The peers, without those that have none of the rows' ops."""
+        absent = [
+            name for name in NAMES
+            if self.rows and all(
+                name in row.peers and row.peers[name].reason == f"{name}: {ABSENT}"
+                for row in self.rows
+            )
+        ]  # fmt: skip
+        return [name for name in NAMES if name not in absent]
 
     def markdown(self) -> str:
         """Return the page: header, table, reasons, how far the peers agree, cases we lose."""
@@ -121,9 +150,10 @@ class Table:
         columns = ["op", "shape", "K", "dtype", "layout"]
         ours = ["max abs error (of the largest)"]
         if not self.dry:
-            ours = ["kernel ms", "GB/s", "of copy", *ours, "extra MiB"]
+            products = ["TFLOP/s", "of matmul"] if self.multiplies else []
+            ours = ["kernel ms", "GB/s", "of copy", *products, *ours, "extra MiB"]
             ours += ["public call ms", "public call, wall ms"]
-        columns += [f"ours: {name}" for name in ours] + list(NAMES)
+        columns += [f"ours: {name}" for name in ours] + self.names
         lines = [title, "", *self.head, ""]
         if len(self.rows) < self.planned:
             lines += [f"**Unfinished: {len(self.rows)} of {self.planned} rows.**", ""]
@@ -151,6 +181,7 @@ class Table:
                 _time(kernel.stats) or _failed(kernel, reasons),
                 f"{rate:,.0f}" if rate else "",
                 share,
+                *(self._products(row) if self.multiplies else []),
                 error,
                 _mib(kernel.extra),
                 _time(row.public.stats) or _failed(row.public, reasons),
@@ -158,18 +189,27 @@ class Table:
             ]
         return cells + [
             self._peer(row.peers.get(name, Cell(reason="not asked for")), row, reasons)
-            for name in NAMES
+            for name in self.names
         ]
+
+    def _products(self, row: Row) -> list[str]:
+        operations, stats = product_operations(row.case), row.kernel.stats
+        if not operations or stats is None:
+            return ["", ""]
+        rate = operations / (stats.median * 1e-3)
+        limit = self.rates.get(products_of(row.case))
+        return [f"{rate / 1e12:,.1f}", f"{rate / limit:.0%}" if limit else ""]
 
     def _peer(self, cell: Cell, row: Row, reasons: dict[str, int]) -> str:
         if cell.reason:
             return _failed(cell, reasons)
+        note = f" [{_number(cell.other, reasons)}]" if cell.other else ""
         if cell.stats is None:
-            return "ran"
+            return f"ran{note}"
         ratio = ratio_to(cell, row)
         times = f" **{ratio:.2f}x**" if ratio else ""
         memory = f", {_mib(cell.extra)} MiB" if cell.extra is not None else ""
-        return f"{_time(cell.stats)}{times}{memory}"
+        return f"{_time(cell.stats)}{times}{memory}{note}"
 
     def _agreement(self) -> list[str]:
         """For each peer, how far it is from the reference at its worst, of all its cases."""
@@ -193,6 +233,7 @@ class Table:
     def _lost(self) -> list[str]:
         lost = [
             f"- {row.case.label}: {name} takes {ratio:.2f} of our time"
+            + (f" ({cell.other})" if cell.other else "")
             for row in self.rows
             for name, cell in row.peers.items()
             if (ratio := ratio_to(cell, row)) and ratio < 1
@@ -226,4 +267,8 @@ def _mib(size: int | None) -> str:
 def _failed(cell: Cell, reasons: dict[str, int]) -> str:
     if not cell.reason:
         return ""
-    return f"none [{reasons.setdefault(cell.reason, len(reasons) + 1)}]"
+    return f"none [{_number(cell.reason, reasons)}]"
+
+
+def _number(reason: str, reasons: dict[str, int]) -> int:
+    return reasons.setdefault(reason, len(reasons) + 1)

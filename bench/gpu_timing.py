@@ -11,7 +11,8 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,17 @@ def summarise(samples: Sequence[float], host_bound: int = 0, clock: str = "event
     else:
         q1, median, q3 = statistics.quantiles(samples, n=4, method="inclusive")
     return Stats(median, q1, q3, len(samples), host_bound / len(samples), clock)
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Let torch make products of float32 matrices on CUDA in tf32, or forbid it."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if allowed else "ieee"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
 
 
 class Timer:
@@ -122,6 +134,23 @@ class Timer:
         target = torch.empty_like(source)
         stats = self.events(lambda: target.copy_(source))
         return 2 * source.nbytes / (stats.median * 1e6), source.nbytes
+
+    def product_rates(self, side: int = 8192) -> dict[str, float]:
+        """Measure torch's own square matrix products, the limit of ops that multiply.
+
+        Returns:
+            Operations a second of float32, tf32 and float16 products, a multiply-add as two.
+        """
+        rates = {}
+        for name in ("float32", "tf32", "float16"):
+            dtype = torch.float16 if name == "float16" else torch.float32
+            # Of random numbers: products of zeros draw less power, and clocks stay higher.
+            a, b = (torch.randn(side, side, device=self._buffer.device).to(dtype) for _ in range(2))
+            out = torch.empty_like(a)
+            with tf32(name == "tf32"):
+                stats = self.events(lambda a=a, b=b, out=out: torch.mm(a, b, out=out))
+            rates[name] = 2 * side**3 / (stats.median * 1e-3)
+        return rates
 
     def _warm_up(self, call: Callable[[], object]) -> float:
         """Call three times or for 50 ms, slow ones once; return for how long to hold the GPU."""

@@ -18,6 +18,7 @@ from gpu_cases import LAST, NCHW, Case
 from kernel_counts import CHECKOUT, Count, Counter, compiler
 from kernel_eager import Pass, passes
 from kernel_model import DEVICES, Floor, floor, issued, must_move, needed
+from kernel_supcon import eager_rows, floor_rows
 
 from fctfast import io
 
@@ -27,7 +28,7 @@ _F32, _BF16 = torch.float32, torch.bfloat16
 
 
 def cases() -> Iterator[Case]:
-    """List the rows of the tables."""
+    """List the rows of the tables of ops that no product limits; see `kernel_supcon.py`."""
     ways, both = ("nearest", "bilinear"), (_F32, _BF16)
     for shape in ((512, 32, 32, 3), (256, 224, 224, 3)):
         for way in ways:
@@ -67,6 +68,10 @@ def tables(counter: Counter) -> str:
             _eager_table(rows, traces),
             "### The eager peer, pass by pass",
             *(_passes_table(case, traces[case]) for case in rows if _is_listed(case)),
+            "### supcon_loss: operations and floors, computed, not measured",
+            _table(*floor_rows(_label, _limited)),
+            "### supcon_loss: the eager peer, computed, not measured",
+            _table(*eager_rows(_label, _mega, _micro)),
         ]
     )
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import gpu_contrastive_peers
 import gpu_peers
+import gpu_supcon_peers
+import supcon_peers
 import torch
 from gpu_cases import LAST, Case
 from kernel_contrastive import params_of
@@ -18,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 _MAKE_ONLY = ("empty", "new_empty", "detach", "_unsafe_view", "lift_fresh", "resize_")
 _WRITE_ONLY = ("copy_", "fill_", "zero_")
+_SHAPE_ONLY = ("ones_like", "zeros_like")  # of what they are given
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class _Recorder(TorchDispatchMode):
             self._affine_grid(outs[0])
         elif name == "grid_sampler_2d_backward":
             self._grid_backward(args, outs[0])
+        elif name in _SHAPE_ONLY:
+            self._add(name, 0, _size(outs[0]))
         elif name == "index":  # some views of all: those it reads, and no others
             self._add(name, _size(made), _size(made))
         elif name == "index_put_":
@@ -70,7 +75,8 @@ class _Recorder(TorchDispatchMode):
             read += [kwargs[a.name] for a in func._schema.arguments
                      if a.name in kwargs and not _only_written(a, name)]  # fmt: skip
             flat = [t for r in read for t in (r if isinstance(r, list | tuple) else [r]) if _is(t)]
-            distinct = {(t.untyped_storage()._cdata, t.storage_offset(), t.shape): t for t in flat}
+            # A matrix and its transpose are the same bytes.
+            distinct = {(t.untyped_storage()._cdata, t.storage_offset(), _size(t)): t for t in flat}
             self._add(name, sum(map(_size, distinct.values())), sum(map(_size, outs)))
         return made
 
@@ -112,6 +118,11 @@ def passes(case: Case) -> list[Pass]:
 
 def _call(case: Case) -> Callable[[], Tensor]:
     meta = torch.device("meta")
+    if case.op == "supcon_loss":
+        z = torch.empty(case.shape, dtype=case.dtype, device=meta)
+        groups = torch.empty(case.shape[0], dtype=torch.int64, device=meta)
+        upstream = torch.empty((), device=meta)
+        return gpu_supcon_peers.run(case, lambda x: supcon_peers.eager(x, groups), z, upstream)
     params = torch.zeros(case.draws, case.batch, 3)
     images = torch.empty(case.shape, dtype=torch.uint8, device=meta)
     form = torch.channels_last if case.layout == LAST else torch.contiguous_format

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from gpu_cases import LAST, Case, bytes_to_move
+from gpu_cases import LAST, Case, bytes_to_move, supcon_bytes
 from kernel_contrastive import counts_of, operations, params_of
 from torch import Tensor
 
@@ -97,6 +97,8 @@ def _coefficients(case: Case) -> int:
 
 def must_move(case: Case) -> Bytes:
     """Each input byte once, each output byte once; the sum is `gpu_cases.bytes_to_move`."""
+    if case.op == "supcon_loss":
+        return Bytes(*supcon_bytes(case))
     n, size = _elements(case), case.dtype.itemsize
     if case.op == "contrastive_views":
         written = case.draws * case.batch * case.side**2 * case.shape[3] * size

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 TEMPERATURE, BASE = 0.1, 0.07
 BLOCK = 512
-"""Rows of a block; of 256, 512 and 1,024 the fastest at 1,024 to 8,192 rows, by a little."""
+"""Rows of a block; of 256, 512 and 1,024 a CPU's fastest at 1,024 to 8,192 rows, by a little."""
 
 
 def eager(z: Tensor, labels: Tensor) -> Tensor:
@@ -38,77 +38,104 @@ def metric_learning() -> Callable[[Tensor, Tensor], Tensor]:
     return lambda z, labels: loss(z, labels) * (TEMPERATURE / BASE)
 
 
-def _weights(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    positives = torch.bincount(labels)[labels] - 1
+def _weights(labels: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    members = torch.zeros(classes, device=labels.device)
+    members.index_add_(0, labels, torch.ones(len(labels), device=labels.device))
+    positives = members[labels] - 1
     anchor = (positives > 0).float()
     return anchor, positives.clamp_min(1), anchor.sum().clamp_min(1)
 
 
-def _attraction(unit: Tensor, labels: Tensor) -> Tensor:
+def _attraction(unit: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Sum of s over the positives, by the sums of the classes."""
-    sums = unit.new_zeros((int(labels.max()) + 1, unit.shape[1])).index_add_(0, labels, unit)
+    sums = unit.new_zeros((classes, unit.shape[1])).index_add_(0, labels, unit)
     return (unit * (sums[labels] - unit)).sum(1)
 
 
 def _through_the_norm(slope: Tensor, unit: Tensor, z: Tensor, factor: Tensor) -> Tensor:
     slope = slope - (slope * unit).sum(1, keepdim=True) * unit
-    return slope * (factor / z.norm(dim=1, keepdim=True))
+    return slope * (factor / z.float().norm(dim=1, keepdim=True))
 
 
 class _Blocks(torch.autograd.Function):
-    """Rows by blocks; `triangle` visits each pair of blocks once."""
+    """Rows by blocks; `triangle` visits each pair of blocks once.
+
+    Products are made in z's dtype, everything else in float32.
+    """
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, labels: Tensor, triangle: bool) -> Tensor:
-        unit = F.normalize(z, dim=1)
-        n, width = len(z), BLOCK if triangle else len(z)
-        total = z.new_zeros(n)
-        for i in range(0, n, BLOCK):
-            rows = unit[i : i + BLOCK]
+    def forward(
+        ctx: Any, z: Tensor, labels: Tensor, triangle: bool, block: int, classes: int
+    ) -> Tensor:
+        unit = F.normalize(z.float(), dim=1)
+        rounded = unit.to(z.dtype)
+        n, width = len(z), block if triangle else len(z)
+        total = unit.new_zeros(n)
+        for i in range(0, n, block):
+            rows = rounded[i : i + block]
             for j in range(i if triangle else 0, n, width):
-                e = (rows @ unit[j : j + width].T).mul_(1 / TEMPERATURE).exp_()
+                e = (rows @ rounded[j : j + width].T).float().mul_(1 / TEMPERATURE).exp_()
                 if i == j or not triangle:
                     e.diagonal(i - j).zero_()
-                total[i : i + BLOCK] += e.sum(1)
+                total[i : i + block] += e.sum(1)
                 if triangle and i != j:
-                    total[j : j + BLOCK] += e.sum(0)
-        anchor, positives, count = _weights(labels)
-        losses = total.log() - _attraction(unit, labels) / (TEMPERATURE * positives)
-        ctx.triangle = triangle
+                    total[j : j + block] += e.sum(0)
+        anchor, positives, count = _weights(labels, classes)
+        losses = total.log() - _attraction(unit, labels, classes) / (TEMPERATURE * positives)
+        ctx.how = triangle, block, classes
         ctx.save_for_backward(z, labels, unit, total)
         return (losses * anchor).sum() / count * (TEMPERATURE / BASE)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         z, labels, unit, total = ctx.saved_tensors
-        anchor, positives, count = _weights(labels)
+        triangle, block, classes = ctx.how
+        rounded = unit.to(z.dtype)
+        anchor, positives, count = _weights(labels, classes)
         pull, push = anchor / (TEMPERATURE * total), anchor / (TEMPERATURE * positives)
         slope = torch.zeros_like(unit)
-        n, width = len(z), BLOCK if ctx.triangle else len(z)
-        for i in range(0, n, BLOCK):
-            rows = slice(i, i + BLOCK)
-            for j in range(i if ctx.triangle else 0, n, width):
+        n, width = len(z), block if triangle else len(z)
+        for i in range(0, n, block):
+            rows = slice(i, i + block)
+            for j in range(i if triangle else 0, n, width):
                 columns = slice(j, j + width)
-                h = (unit[rows] @ unit[columns].T).mul_(1 / TEMPERATURE).exp_()
+                h = (rounded[rows] @ rounded[columns].T).float().mul_(1 / TEMPERATURE).exp_()
                 h.mul_(pull[rows, None] + pull[columns])
                 alike = labels[rows, None] == labels[columns]
                 h.sub_((push[rows, None] + push[columns]).mul_(alike))
-                if i == j or not ctx.triangle:
+                if i == j or not triangle:
                     h.diagonal(i - j).zero_()
-                slope[rows].addmm_(h, unit[columns])
-                if ctx.triangle and i != j:
-                    slope[columns].addmm_(h.T, unit[rows])
+                _add_product(slope[rows], h, rounded[columns])
+                if triangle and i != j:
+                    _add_product(slope[columns], h.T, rounded[rows])
         factor = grad * (TEMPERATURE / BASE) / count
-        return _through_the_norm(slope, unit, z, factor), None, None
+        return _through_the_norm(slope, unit, z, factor).to(z.dtype), None, None, None, None
+
+
+def _add_product(sums: Tensor, h: Tensor, rows: Tensor) -> None:
+    if rows.dtype == sums.dtype:
+        sums.addmm_(h, rows)
+    else:
+        sums += h.to(rows.dtype) @ rows
 
 
 def chunked(z: Tensor, labels: Tensor) -> Tensor:
     """Blocks of rows against all columns; three N x N x D products."""
-    made: Tensor = _Blocks.apply(z, labels, False)
+    made: Tensor = _Blocks.apply(z, labels, False, BLOCK, int(labels.max()) + 1)
     return made
 
 
-def triangle(z: Tensor, labels: Tensor) -> Tensor:
-    """Pairs of blocks, each once; two products."""
-    made: Tensor = _Blocks.apply(z, labels, True)
+def triangle(
+    z: Tensor, labels: Tensor, *, block: int = BLOCK, classes: int | None = None
+) -> Tensor:
+    """Pairs of blocks, each once; two products.
+
+    Args:
+        z: [N, D].
+        labels: int64 [N], at least 0.
+        block: rows of a block.
+        classes: more than the largest label; default: found in `labels`, for which a GPU is waited.
+    """
+    classes = int(labels.max()) + 1 if classes is None else classes
+    made: Tensor = _Blocks.apply(z, labels, True, block, classes)
     return made

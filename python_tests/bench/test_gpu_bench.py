@@ -22,8 +22,11 @@ MODULES = (
     "gpu_dali",
     "gpu_peers",
     "gpu_problems",
+    "gpu_supcon",
+    "gpu_supcon_peers",
     "gpu_table",
     "gpu_timing",
+    "supcon_peers",
 )
 
 
@@ -39,7 +42,7 @@ def bench() -> Iterator[SimpleNamespace]:
             sys.modules.pop(name, None)
 
 
-OPS = ("contrastive_views", "fct_views", "feature_distance", "warp_distance")
+OPS = ("contrastive_views", "fct_views", "feature_distance", "warp_distance", "supcon_loss")
 
 
 def rows_of(table: str) -> list[str]:
@@ -68,7 +71,10 @@ def test_dry_run_runs_every_case_and_says_what_it_is_not(tmp_path: Path) -> None
     rows = rows_of(text)
     for op in OPS:
         assert any(x.startswith(f"| {op}") for x in rows)
-    for op in ("feature_distance backward", "warp_distance backward bilinear"):
+    for op in (
+        "feature_distance backward", "warp_distance backward bilinear",
+        "supcon_loss forward+backward",
+    ):  # fmt: skip
         assert any(x.startswith(f"| {op} ") for x in rows)
     assert all(x.split(" | ")[6] == "ran" for x in rows)  # eager
     assert "torch.compile: skipped in the dry run" in text
@@ -137,7 +143,8 @@ def test_the_cases_are_those_promised(bench: SimpleNamespace) -> None:
     assert {
         (512, 32, 32, 3), (64, 224, 224, 3), (256, 224, 224, 3), (257, 33, 47, 3), (2560, 512),
         (2560, 2048), (640, 512, 4, 4), (640, 512, 7, 7), (320, 2048, 7, 7), (512, 3, 32, 32),
-        (64, 3, 224, 224), (256, 512, 4, 4), (64, 256, 256, 3),
+        (64, 3, 224, 224), (256, 512, 4, 4), (64, 256, 256, 3), (1024, 128), (4096, 128),
+        (8192, 128), (65536, 128), (1000, 123), (4096, 512),
     } == shapes  # fmt: skip
     views = {(c.draws, c.dtype_name, c.layout, c.interpolation) for c in cases(("fct_views",))}
     assert {v[0] for v in views} == {1, 4}
@@ -172,8 +179,9 @@ def test_a_wrong_result_is_seen(bench: SimpleNamespace) -> None:
         last.fill_(float("nan"))
         with pytest.raises(ValueError, match="not finite"):
             problems.compare(case, problem, made)
-        with pytest.raises(ValueError, match="expected"):
-            problems.compare(case, problem, made[..., :1])
+        if made.numel() > 1:  # a loss is one number, whatever its shape
+            with pytest.raises(ValueError, match="expected"):
+                problems.compare(case, problem, made[..., :1])
 
 
 class FakeEvent:

@@ -19,9 +19,12 @@ MODULES = (
     "gpu_cases",
     "gpu_contrastive_peers",
     "gpu_peers",
+    "gpu_supcon_peers",
+    "supcon_peers",
     "kernel_contrastive",
     "kernel_model",
     "kernel_eager",
+    "kernel_supcon",
     "kernel_counts",
     "kernel_costs",
 )
@@ -39,7 +42,7 @@ def bench() -> Iterator[SimpleNamespace]:
 
 
 def test_must_move_is_what_the_gpu_benchmark_divides_by(bench: SimpleNamespace) -> None:
-    for case in bench.kernel_costs.cases():
+    for case in [*bench.kernel_costs.cases(), *bench.kernel_supcon.cases()]:
         assert bench.kernel_model.must_move(case).total == bench.gpu_cases.bytes_to_move(case)
 
 

@@ -44,6 +44,20 @@ def images(batch: int, side: int) -> Tensor:
     return torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8, generator=made).cuda()
 
 
+def groups(n: int) -> Tensor:
+    return torch.randint(0, 10, (n,), generator=torch.Generator().manual_seed(2)).cuda()
+
+
+def in_one(loss: Tensor, statistics: Tensor) -> Tensor:
+    return torch.cat([loss.double().view(1), statistics.flatten()])
+
+
+def statistics_of(group: Tensor) -> Tensor:
+    """Of some batch with these groups: any logarithms, how many positives each row has."""
+    logs = torch.linspace(7.0, 8.0, len(group), dtype=torch.float64, device=group.device)
+    return torch.stack([logs, (group[:, None] == group).sum(1).double() - 1], 1)
+
+
 # Each takes tensors that a captured graph reads again at its replay.
 CALLS: dict[str, tuple[Callable[..., Tensor], Callable[[], list[Tensor]]]] = {
     "fct_views": (
@@ -77,6 +91,30 @@ CALLS: dict[str, tuple[Callable[..., Tensor], Callable[[], list[Tensor]]]] = {
     "warp_distance_backward": (
         lambda g, x, k: RAW.warp_distance_backward(g, x, k, [0.0], True),
         lambda: [random(2, 16), random(16, 1, 32, 32), words(16, 32)],
+    ),
+    "supcon_loss": (  # shares of the columns, and a last tile that is not full
+        lambda z, g: in_one(*RAW.supcon_loss(z, g, 0, -1, 0.1, 0.1, False)),
+        lambda: [random(1000, 123), groups(1000)],
+    ),
+    "supcon_loss tf32, exponents relative": (
+        lambda z, g: in_one(*RAW.supcon_loss(z, g, 0, -1, 0.01, 0.07, True)),
+        lambda: [random(300, 128), groups(300)],
+    ),
+    "supcon_loss float16, own rows": (
+        lambda z, g: in_one(*RAW.supcon_loss(z, g, 70, 500, 0.1, 0.1, False)),
+        lambda: [random(1000, 123).half(), groups(1000)],
+    ),
+    "supcon_loss_backward": (
+        lambda u, z, g, s: RAW.supcon_loss_backward(u, z, g, s, 0, -1, 0.1, 0.1, False),
+        lambda: [random(1), random(1000, 123), groups(1000), statistics_of(groups(1000))],
+    ),
+    "supcon_loss_backward tf32, exponents relative": (
+        lambda u, z, g, s: RAW.supcon_loss_backward(u, z, g, s, 0, -1, 0.01, 0.07, True),
+        lambda: [random(1), random(300, 128), groups(300), statistics_of(groups(300))],
+    ),
+    "supcon_loss_backward bfloat16, wide rows": (  # several blocks' features
+        lambda u, z, g, s: RAW.supcon_loss_backward(u, z, g, s, 0, -1, 0.1, 0.1, False),
+        lambda: [random(1), random(300, 300).bfloat16(), groups(300), statistics_of(groups(300))],
     ),
 }
 

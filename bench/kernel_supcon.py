@@ -1,0 +1,245 @@
+"""What supcon_loss on the GPU multiplies, computes and moves, and how long that takes at the peaks.
+
+Its tables are their own: products have other peaks than float operations, exponentials a unit of
+their own, and operands come from shared memory, which no other kernel here has as a limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from gpu_cases import LABELS, Case, products_of, supcon_bytes
+from kernel_eager import Pass, passes
+from kernel_model import DEVICES, Device, Floor
+
+LAUNCHES = 3  # of launch_supcon_as(), each way: rows, the walk, loss or gradient
+
+_ROWS, _CHUNK = 64, 128  # kBlockRows, kChunk
+_WANTED, _MOST = 264, 16  # kWanted, kMost of supcon_splits()
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Published peaks that `kernel_model.Device` has not, operations a second.
+
+    Attributes:
+        tf32: dense tensor-core products, a multiply-add as two.
+        float16: the same of float16 operands, sums in float32.
+        exponentials: results of the special function units: 16 a clock and SM.
+        shared: bytes a second from shared memory: 128 a clock and SM.
+    """
+
+    tf32: float
+    float16: float
+    exponentials: float
+    shared: float
+
+
+def _units(sms: int, clock: float) -> dict[str, float]:
+    return {"exponentials": 16 * sms * clock, "shared": 128 * sms * clock}
+
+
+PEAKS = {
+    "A100": Peaks(156e12, 312e12, **_units(108, 1.410e9)),
+    "H100": Peaks(494.7e12, 989.4e12, **_units(132, 1.980e9)),
+    "L4": Peaks(60e12, 121e12, **_units(58, 2.040e9)),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one pass does, a multiply-add of a product as two operations.
+
+    Attributes:
+        products: operations of the matrix products.
+        exponentials: how many.
+        floats: the pairs' other float operations, none of them fused.
+        integers: comparisons of groups, which have 64 bits, and counts.
+        shared: bytes that warps read from shared memory, those that its lanes share once.
+        copied: bytes that blocks copy to shared memory, from L2 where they have met before.
+    """
+
+    products: float
+    exponentials: float
+    floats: float
+    integers: float
+    shared: float = 0
+    copied: float = 0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Of a policy of supcon_products.h: kColumns and an element's bytes.
+
+    A warp makes the similarities of 16 rows and all columns of a tile. For each feature it reads
+    that many rows and columns from shared memory, whatever the policy.
+    """
+
+    columns: int
+    element: int
+
+
+TILES = {"float32": Tile(32, 4), "tf32": Tile(32, 4), "float16": Tile(64, 2)}
+_WARP_ROWS = 16  # kWarpRows
+
+
+def cases() -> list[Case]:
+    """List the rows of the tables."""
+    kinds = ((torch.float32, False), (torch.float32, True), (torch.bfloat16, False))
+    return [
+        Case("supcon_loss", shape, 2, dtype, LABELS, backward=backward, tf32=tf32)
+        for backward in (False, True)
+        for shape in ((1024, 128), (8192, 128), (65536, 128), (4096, 512))
+        for dtype, tf32 in kinds
+    ]
+
+
+def _pairs(case: Case, pairs: float, products: float) -> Work:
+    """Count what `pairs` similarities cost beside the products.
+
+    Forward: the scale, a sum, a positive's sum; two comparisons and a count. Backward: the scale,
+    the sum of two weights, their product with the exponential, a positive's part; two comparisons.
+    Tensor cores multiply z's rows: S is divided by a length, and backward H once more and rounded.
+    """
+    lengths = products_of(case) != "float32"
+    if case.backward:
+        return Work(products, pairs, pairs * (4 + 3 * lengths), pairs * 2)
+    return Work(products, pairs, pairs * (3 + lengths), pairs * 3)
+
+
+def needed(case: Case) -> Work:
+    """Of the loss: S is symmetric, so half of it is enough; dZ = H Z takes all of H."""
+    n, d = case.shape
+    return _pairs(case, n * n / 2, n * n * d * (3 if case.backward else 1))
+
+
+def splits(case: Case) -> int:
+    """Shares of the columns: supcon_splits()."""
+    n, d = case.shape
+    tiles = math.ceil(n / TILES[products_of(case)].columns)
+    blocks = math.ceil(n / _ROWS) * (_chunks(d) if case.backward else 1)
+    return max(1, min(math.ceil(_WANTED / blocks), tiles // 2, _MOST))
+
+
+def _padded(width: int) -> int:
+    return math.ceil(width / 16) * 16
+
+
+def _chunks(width: int) -> int:
+    return math.ceil(_padded(width) / _CHUNK)
+
+
+def issued(case: Case) -> Work:
+    """As built: all of S, again for each 128 features of dZ; whole tiles, features by sixteens."""
+    n, d = case.shape
+    tile = TILES[products_of(case)]
+    row_blocks, tiles = math.ceil(n / _ROWS), math.ceil(n / tile.columns)
+    width, chunks = _padded(d), _chunks(d)
+    pairs = row_blocks * _ROWS * tiles * tile.columns
+    repeats = chunks if case.backward else 1
+    work = _pairs(case, pairs * repeats, 2.0 * pairs * width * (repeats + case.backward))
+    # A warp's operands of S: its own 16 rows and the tile's columns, each feature once.
+    warps = row_blocks * _ROWS // _WARP_ROWS * tiles
+    of_s = (_WARP_ROWS + tile.columns) * width * tile.element * repeats
+    # Of H Z: the tile's columns once more; float32's H passes through shared memory, too.
+    of_h = tile.columns * width * tile.element + (
+        2 * _WARP_ROWS * tile.columns * 4 * repeats if products_of(case) == "float32" else 0
+    )
+    # A column's group and, where there are any, its length and weight: with every chunk.
+    lists = 8 + 4 * (products_of(case) != "float32") + 4 * case.backward
+    of_pairs = tile.columns * lists * repeats
+    row = width * tile.element
+    own = _ROWS * row * (tiles if chunks > 1 else splits(case))
+    copied = row_blocks * repeats * (tiles * tile.columns * (row + lists * chunks) + own)
+    return Work(
+        work.products, work.exponentials, work.floats, work.integers,
+        warps * (of_s + of_h * case.backward + of_pairs), copied,
+    )  # fmt: skip
+
+
+def floor(device: Device, case: Case, work: Work) -> Floor:
+    """Return the longest of the times that a device needs for each part at its peak rates.
+
+    The parts run side by side on different units at best. Products of float32 share theirs with the
+    pairs' operations; the kernel asks for fused multiply-adds by name, so -fmad=false leaves them
+    at the full peak, and halves it for the others.
+    """
+    peaks, products = PEAKS[device.name], products_of(case)
+    floats = work.floats / (device.floats / 2)
+    times = {
+        "bytes": sum(supcon_bytes(case)) / device.bandwidth,
+        "exp": work.exponentials / peaks.exponentials,
+        "int": work.integers / device.integers,
+        "shared": work.shared / peaks.shared,
+    }
+    if products == "float32":
+        times["float"] = work.products / device.floats + floats
+    else:
+        times["products"] = work.products / getattr(peaks, products)
+        times["float"] = floats
+    limit = max(times, key=lambda name: times[name])
+    return Floor(times[limit], limit)
+
+
+# ---- tables ----------------------------------------------------------------------------------
+
+
+def _giga(value: float) -> str:
+    scaled = value / 1e9
+    return f"{scaled:,.0f}" if scaled >= 100 else f"{scaled:.3g}"
+
+
+def floor_rows(
+    label: Callable[[Case], str], limited: Callable[[Floor], str]
+) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Return head and rows of the table of operations and floors."""
+    head = (
+        "case", "needed products, Gop", "issued products", "exponentials, G", "float + int, Gop",
+        "read from shared, GB", "copied to shared, GB",
+        *(f"floor {d.name}" for d in DEVICES), *(f"as built {d.name}" for d in DEVICES),
+    )  # fmt: skip
+    made = []
+    for case in cases():
+        need, do = needed(case), issued(case)
+        made.append((
+            label(case), _giga(need.products), _giga(do.products), _giga(do.exponentials),
+            f"{_giga(do.floats)} + {_giga(do.integers)}", _giga(do.shared), _giga(do.copied),
+            *(limited(floor(d, case, need)) for d in DEVICES),
+            *(limited(floor(d, case, do)) for d in DEVICES),
+        ))  # fmt: skip
+    return head, made
+
+
+def eager_cases() -> list[Case]:
+    """Forward alone, and forward and backward, which eager's N x N matrices connect."""
+    return [
+        Case("supcon_loss", (n, 128), 2, dtype, LABELS, both=both)
+        for both in (False, True)
+        for n in (1024, 8192, 65536)
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+
+
+def eager_rows(
+    label: Callable[[Case], str], mega: Callable[[float], str], micro: Callable[[float], str]
+) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Return head and rows of the table of the eager peer's launches and bytes."""
+    head = (
+        "case", "launches at the least", "ours", "read, MB", "written, MB",
+        "largest tensor written, MB", *(f"sum of floors {d.name}" for d in DEVICES),
+        "bytes to ours",
+    )  # fmt: skip
+    made = []
+    for case in eager_cases():
+        trace: list[Pass] = passes(case)
+        read, written = (sum(getattr(p.moved, w) for p in trace) for w in ("read", "written"))
+        made.append((
+            label(case), str(len(trace)), str(LAUNCHES * (1 + case.both)), mega(read),
+            mega(written), mega(max(p.moved.written for p in trace)),
+            *(micro((read + written) / d.bandwidth) for d in DEVICES),
+            f"{(read + written) / sum(supcon_bytes(case)):.0f}x",
+        ))  # fmt: skip
+    return head, made

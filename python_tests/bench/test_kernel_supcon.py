@@ -1,0 +1,175 @@
+"""supcon_loss in docs/kernels.md: its formulas by hand, and against what the kernels do."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODULES = (
+    "gpu_cases",
+    "gpu_contrastive_peers",
+    "gpu_peers",
+    "gpu_supcon_peers",
+    "supcon_peers",
+    "kernel_contrastive",
+    "kernel_model",
+    "kernel_eager",
+    "kernel_supcon",
+    "kernel_counts",
+)
+F32, BF16 = torch.float32, torch.bfloat16
+KINDS = {
+    "float32": {"dtype": F32},
+    "tf32": {"dtype": F32, "tf32": True},
+    "float16": {"dtype": BF16},
+}
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[SimpleNamespace]:
+    """The script's modules, imported as it imports them: from its own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(CHECKOUT / "bench"))
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+        for name in MODULES:
+            sys.modules.pop(name, None)
+
+
+def case_of(bench: SimpleNamespace, n: int, d: int, kind: str, backward: bool = False) -> Any:
+    how = {"layout": "labels", "backward": backward} | KINDS[kind]
+    return bench.gpu_cases.Case("supcon_loss", (n, d), 2, **how)
+
+
+def test_half_of_the_similarities_are_needed(bench: SimpleNamespace) -> None:
+    needed = bench.kernel_supcon.needed
+    # 10 rows of 6: 50 pairs. The scale, a sum, a positive's; two comparisons, a count.
+    made = needed(case_of(bench, 10, 6, "float32"))
+    assert (made.products, made.exponentials) == (50 * 2 * 6, 50)
+    assert (made.floats, made.integers) == (50 * 3, 50 * 3)
+    assert needed(case_of(bench, 10, 6, "float16")).floats == 50 * 4
+    # Backward multiplies all of H with z: 100 pairs more.
+    made = needed(case_of(bench, 10, 6, "float32", backward=True))
+    assert (made.products, made.exponentials) == ((50 + 100) * 2 * 6, 50)
+    assert (made.floats, made.integers) == (50 * 4, 50 * 2)
+    assert needed(case_of(bench, 10, 6, "tf32", backward=True)).floats == 50 * 7
+
+
+def test_as_built_whole_tiles_are_multiplied(bench: SimpleNamespace) -> None:
+    issued = bench.kernel_supcon.issued
+    # 65 rows are two blocks of 64, and three tiles of 32 columns or two of 64; 17 features are 32.
+    for kind, columns in (("float32", 96), ("tf32", 96), ("float16", 128)):
+        assert issued(case_of(bench, 65, 17, kind)).products == 128 * columns * 2 * 32
+        both = issued(case_of(bench, 65, 17, kind, backward=True)).products
+        assert both == 2 * 128 * columns * 2 * 32
+    # Rows of 512 features are four chunks, each of which makes S again: five products.
+    wide = issued(case_of(bench, 4096, 512, "float16", backward=True))
+    assert wide.products == 5 * 2 * 4096**2 * 512
+    assert wide.exponentials == 4 * 4096**2
+    assert issued(case_of(bench, 4096, 512, "float16")).products == 2 * 4096**2 * 512
+
+
+def test_reads_from_shared_memory_by_hand(bench: SimpleNamespace) -> None:
+    issued = bench.kernel_supcon.issued
+    # Four warps and one tile: each reads 16 rows and 64 columns of 16 features, and a group and a
+    # length of each column; backward the columns' features once more, and their weights.
+    one = issued(case_of(bench, 64, 16, "float16"))
+    assert one.shared == 4 * ((16 + 64) * 16 * 2 + 64 * 12)
+    one = issued(case_of(bench, 64, 16, "float16", backward=True))
+    assert one.shared == 4 * ((16 + 64 + 64) * 16 * 2 + 64 * 16)
+    # float32: two tiles of 32, no lengths; H is written and read.
+    one = issued(case_of(bench, 64, 16, "float32", backward=True))
+    assert one.shared == 4 * 2 * ((16 + 32 + 32) * 16 * 4 + 2 * 16 * 32 * 4 + 32 * 12)
+
+
+def test_columns_are_shared_out_where_rows_are_few(bench: SimpleNamespace) -> None:
+    splits = bench.kernel_supcon.splits
+    # 16 blocks of rows: 17 shares would make 264 blocks; 16 is the most, two tiles the least.
+    assert splits(case_of(bench, 1024, 128, "float32")) == 16
+    assert splits(case_of(bench, 1024, 128, "float16")) == 8
+    assert splits(case_of(bench, 8192, 128, "float16")) == 3
+    assert splits(case_of(bench, 65536, 128, "float16")) == 1
+    # Four chunks are four times the blocks, backward.
+    assert splits(case_of(bench, 4096, 512, "float16")) == 5
+    assert splits(case_of(bench, 4096, 512, "float16", backward=True)) == 2
+
+
+def test_floors_use_the_peaks_of_their_products(bench: SimpleNamespace) -> None:
+    model, work = bench.kernel_supcon, bench.kernel_supcon.Work
+    a100, h100, l4 = bench.kernel_model.DEVICES
+    floats, tf32, half = (case_of(bench, 64, 16, kind) for kind in KINDS)
+
+    def found(device: Any, case: Any, made: Any) -> tuple[str, float]:
+        floor = model.floor(device, case, made)
+        return floor.limit, round(floor.seconds, 9)
+
+    # Fused by name: the full peak; the pairs' operations at half of it, on the same unit.
+    assert found(a100, floats, work(19.5e9, 0, 0, 0)) == ("float", 1e-3)
+    assert found(a100, floats, work(19.5e9, 0, 19.5e9, 0)) == ("float", 3e-3)
+    assert found(a100, tf32, work(156e9, 0, 1e9, 0)) == ("products", 1e-3)
+    assert found(h100, half, work(989.4e9, 0, 33e9, 0)) == ("products", 1e-3)
+    assert found(l4, half, work(121e9, 0, 16e9, 0)) == ("float", round(16 / 15.15e3, 9))
+    # 132 SMs, 16 results each of 1.98e9 clocks; 128 bytes each of them.
+    assert found(h100, half, work(0, 16 * 132 * 1.98e6, 0, 0)) == ("exp", 1e-3)
+    assert found(h100, half, work(0, 0, 0, 0, 128 * 132 * 1.98e6)) == ("shared", 1e-3)
+
+
+def test_units_fit_the_published_float_peaks(bench: SimpleNamespace) -> None:
+    lanes = {"A100": 64, "H100": 128, "L4": 128}  # of an SM, a multiply-add as two
+    for device in bench.kernel_model.DEVICES:
+        peaks = bench.kernel_supcon.PEAKS[device.name]
+        assert peaks.exponentials / 16 * lanes[device.name] * 2 == pytest.approx(
+            device.floats, rel=1e-3
+        )
+        assert peaks.shared == 8 * peaks.exponentials
+
+
+def test_eager_is_launches_at_1024_rows(bench: SimpleNamespace) -> None:
+    def trace(n: int, both: bool) -> list[Any]:
+        case = bench.gpu_cases.Case("supcon_loss", (n, 128), 2, F32, "labels", both=both)
+        made: list[Any] = bench.kernel_eager.passes(case)
+        return made
+
+    made = trace(1024, both=False)
+    names = [p.name for p in made]
+    assert len(names) == len(trace(8192, both=False)) == 23  # they do not grow with N
+    assert names[:4] == ["linalg_vector_norm", "clamp_min", "div", "mm"]
+    square = 4 * 1024**2
+    moved = {p.name: (p.moved.read, p.moved.written) for p in made}
+    assert moved["mm"] == (4 * 1024 * 128, square)  # both operands are one buffer
+    assert moved["exp"] == (square, square)
+    assert moved["ones_like"] == (0, square)
+    both = [p.name for p in trace(1024, both=True)]
+    assert both[:23] == names
+    assert both.count("mm") == 3
+    assert bench.kernel_supcon.LAUNCHES == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "d"), [(64, 16), (200, 16), (130, 140)])
+def test_what_is_copied_to_shared_memory_is_what_the_kernels_store_there(
+    bench: SimpleNamespace, simt_build: Callable[[str], Path], kind: str, n: int, d: int
+) -> None:
+    counter = bench.kernel_counts.Counter(simt_build("plain").parents[1])
+    ops, stored = counter._ops, []
+    z = torch.randn(n, d, generator=torch.Generator().manual_seed(0)).to(KINDS[kind]["dtype"])
+    group, how = torch.arange(n) % 5, (0, -1, 0.1, 0.1, kind == "tf32")
+    ops.tf32 = kind == "tf32"
+    counter.module.take_traffic()
+    _, statistics = ops.supcon_loss(z, group, *how)
+    stored.append(counter.module.take_traffic()["shared_written"])
+    ops.supcon_loss_backward(torch.ones(1), z, group, statistics, *how)
+    stored.append(counter.module.take_traffic()["shared_written"])
+    forward = bench.kernel_supcon.issued(case_of(bench, n, d, kind))
+    backward = bench.kernel_supcon.issued(case_of(bench, n, d, kind, backward=True))
+    # Two float64 of each warp that adds up the loss; one of each that counts anchors.
+    assert stored[0] == forward.copied + 2 * 32 * 8
+    of_h = 4 * backward.exponentials if kind == "float32" else 0  # passes through it
+    assert stored[1] == backward.copied + 8 * 8 + of_h
