@@ -110,18 +110,18 @@ __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupCon
   const int64_t own = p.first + item.row;
   const int64_t own_end = own + kBlockRows < p.first + p.rows ? own + kBlockRows : p.first + p.rows;
   const int64_t chunks = Stages == 1 ? p.chunks : 1;
-  const int64_t steps = (item.tile_end - item.tile_begin) * chunks;
-  const auto chunk_of = [&](int64_t step) { return (item.chunk + 1 + step % chunks) % chunks; };
   const auto depth_of = [&](int64_t chunk) {
     const int64_t left = p.padded_width - chunk * kChunk;
     return static_cast<int>(left < kChunk ? left : kChunk);
   };
-  const auto request = [&](int64_t step) {
-    if (step < steps) {
-      const int64_t column = (item.tile_begin + step / chunks) * kColumns;
-      const int64_t feature = chunk_of(step) * kChunk;
-      const int depth = depth_of(chunk_of(step)), stage = static_cast<int>(step % Stages);
-      if (chunks > 1 || step == 0)
+  const auto stage_of = [&](int64_t tile) {
+    return Stages > 1 ? static_cast<int>((tile - item.tile_begin) % Stages) : 0;
+  };
+  const auto request = [&](int64_t tile, int64_t chunk) {
+    if (tile < item.tile_end) {
+      const int64_t column = tile * kColumns, feature = chunk * kChunk;
+      const int depth = depth_of(chunk), stage = stage_of(tile);
+      if (chunks > 1 || tile == item.tile_begin)
         copy_rows<Products>(p, shared.rows(), own, kBlockRows, own_end, feature, depth);
       copy_rows<Products>(p, shared.columns(stage), column, kColumns, p.columns, feature, depth);
       copy_list(shared.groups(stage), p.group, column, kColumns, p.columns);
@@ -133,28 +133,26 @@ __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupCon
     commit_copies();
   };
 
-  if constexpr (Stages > 1) request(0);
+  if constexpr (Stages > 1) request(item.tile_begin, 0);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  typename Products::Similarities s;
-  for (int64_t step = 0; step < steps; ++step) {
-    request(Stages > 1 ? step + 1 : step);
-    wait_for_copies<Stages - 1>();
-    __syncthreads();
-    if (step % chunks == 0) {
-#pragma unroll
-      for (int r = 0; r < Products::kRowsOfLane; ++r)
-#pragma unroll
-        for (int c = 0; c < Products::kColumnsOfLane; ++c) Products::at(s, r, c) = 0;
+  for (int64_t tile = item.tile_begin; tile < item.tile_end; ++tile) {
+    const int stage = stage_of(tile);
+    typename Products::Similarities s = {};
+    int64_t chunk = item.chunk;
+    for (int64_t turn = 0; turn < chunks; ++turn) {
+      chunk = chunk + 1 < chunks ? chunk + 1 : 0;
+      request(Stages > 1 ? tile + 1 : tile, chunk);
+      wait_for_copies<Stages - 1>();
+      __syncthreads();
+      Products::similarities(shared.rows() + warp * kWarpRows * Products::kStride,
+                             shared.columns(stage), depth_of(chunk), s);
+      if (turn == chunks - 1) {
+        const int64_t column = tile * kColumns;
+        const bool meets_itself = own < column + kColumns && column < own + kBlockRows;
+        visit(s, column, stage, meets_itself || column + kColumns > p.columns);
+      }
+      __syncthreads();
     }
-    const int stage = static_cast<int>(step % Stages);
-    Products::similarities(shared.rows() + warp * kWarpRows * Products::kStride,
-                           shared.columns(stage), depth_of(chunk_of(step)), s);
-    if (step % chunks == chunks - 1) {
-      const int64_t column = (item.tile_begin + step / chunks) * kColumns;
-      const bool meets_itself = own < column + kColumns && column < own + kBlockRows;
-      visit(s, column, stage, meets_itself || column + kColumns > p.columns);
-    }
-    __syncthreads();
   }
   wait_for_copies<0>();
 }

@@ -61,13 +61,13 @@ MUTATIONS = [
     # ---- the walk
     Mutation(
         "supcon-walk-barrier", _OP, "barrier", _WALK,
-        "    wait_for_copies<Stages - 1>();\n    __syncthreads();\n",
-        "    wait_for_copies<Stages - 1>();\n",
+        "wait_for_copies<Stages - 1>();\n      __syncthreads();\n",
+        "wait_for_copies<Stages - 1>();\n",
         "a thread multiplies what others' copies have not brought",
     ),
     Mutation(
         "supcon-walk-refill", _OP, "barrier", _WALK,
-        "      }\n    __syncthreads();\n".replace("      }\n", "    }\n"), "    }\n",
+        "      }\n      __syncthreads();\n", "      }\n",
         "a tile is overwritten while others still read it",
         mode="thread",
     ),
@@ -78,12 +78,17 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-walk-chunk-order", _OP, "index", _WALK,
-        "(item.chunk + 1 + step % chunks) % chunks", "(item.chunk + step % chunks) % chunks",
+        "    int64_t chunk = item.chunk;\n",
+        "    int64_t chunk = item.chunk + 1;\n",
         "the sums' chunk is not the one in shared memory",
     ),
     Mutation(
         "supcon-walk-zero", _OP, "index", _WALK,
-        "if (step % chunks == 0) {", "if (step == 0) {",
+        "  for (int64_t tile = item.tile_begin; tile < item.tile_end; ++tile) {\n"
+        "    const int stage = stage_of(tile);\n    typename Products::Similarities s = {};\n",
+        "  typename Products::Similarities s = {};\n"
+        "  for (int64_t tile = item.tile_begin; tile < item.tile_end; ++tile) {\n"
+        "    const int stage = stage_of(tile);\n",
         "similarities go on from the tile before",
     ),
     Mutation(
