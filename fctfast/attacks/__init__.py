@@ -26,6 +26,7 @@ The truth about a poisoned set is not exported here on purpose: see ``truth.py``
 
 from __future__ import annotations
 
+from fctfast.attacks.exchange import export_png, import_png
 from fctfast.attacks.poisoning import Poisoned, Triggered, poison, trigger_test_set
 from fctfast.attacks.registry import Attack, Form, Kind, get, names, register
 from fctfast.attacks.selection import attacked_labels, select_poison
@@ -38,7 +39,9 @@ __all__ = [
     "Poisoned",
     "Triggered",
     "attacked_labels",
+    "export_png",
     "get",
+    "import_png",
     "names",
     "poison",
     "read_recipe",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fctfast import io
+from fctfast.attacks.exchange import IMPORTED
 from fctfast.attacks.poisoning import Poisoned
 from fctfast.attacks.registry import Attack, get
 from fctfast.attacks.truth import write_truth
@@ -97,6 +98,11 @@ def recipe_attack(recipe: dict[str, Any]) -> Attack:
         The attack, ready to trigger a test set.
 
     Raises:
-        ValueError: the recipe names no known attack.
+        ValueError: the recipe names no known attack, or its samples were imported.
     """
+    if recipe.get("attack") == IMPORTED:
+        raise ValueError(
+            "poisoned set: its samples were imported, so the trigger for test images is not known; "
+            "name the attack (--attack)"
+        )
     return get(str(recipe.get("attack")), **recipe.get("options", {}))

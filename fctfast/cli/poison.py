@@ -45,6 +45,17 @@ def run(
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw clean, poisoned and difference there."),
     ] = None,
+    png: Annotated[
+        bool,
+        typer.Option("--png", help="Write the poisoned samples as PNG files, too, and a table."),
+    ] = False,
+    from_png: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Take poisoned samples from FOLDER/bd_train_dataset/LABEL/ID.png instead.",
+        ),
+    ] = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
@@ -60,6 +71,7 @@ def run(
       fctfast poison --data-dir digits --out poisoned
       fctfast poison --data-dir cifar10.zip --attack blend-signal --target cat --out poisoned
       fctfast poison --data-dir digits --attack sig --rate 0.5 --preview look.png --out poisoned
+      fctfast poison --data-dir cifar-10-batches-py --from-png record/blended --out poisoned
     """
     from fctfast import attacks
     from fctfast.data import no_progress, open_dataset, terminal_progress
@@ -80,9 +92,12 @@ def run(
         progress=no_progress if quiet else terminal_progress,
     )
     number = common.class_number(target, data.class_names)
-    poisoned = attacks.poison(
-        data, chosen, rate=rate, target=number, seed=seed, progress=make_progress(quiet=quiet)
-    )
+    if from_png is not None:
+        poisoned = attacks.import_png(data, from_png, kind=chosen.kind, target=number)
+    else:
+        poisoned = attacks.poison(
+            data, chosen, rate=rate, target=number, seed=seed, progress=make_progress(quiet=quiet)
+        )
     poisoned.recipe["source"] = _source(data_dir)
     poisoned.recipe["source_options"] = {
         "split": split,
@@ -90,16 +105,18 @@ def run(
         "limit": limit,
     }
     recipe = attacks.save_poisoned(poisoned, out)
+    table = attacks.export_png(poisoned, out) if png else None
     if preview is not None:
         _preview(preview, data, poisoned, chosen)
     rows = {
-        "attack": f"{chosen.name}: {chosen.summary}",
+        "attack": f"from {from_png}" if from_png else f"{chosen.name}: {chosen.summary}",
         "target": f"{number} ({data.class_names[number]})",
-        "poisoned": f"{recipe['poisoned']:,} of {recipe['samples']:,} samples "
-        f"({rate:g} of the {recipe['rate_of']})",
+        "poisoned": f"{recipe['poisoned']:,} of {recipe['samples']:,} samples"
+        + (f" ({rate:g} of the {recipe['rate_of']})" if "rate_of" in recipe else ""),
         "set": out / recipe["set_file"],
         "sha256": recipe["sha256"],
         "preview": preview,
+        "pictures": table,
         "truth": f"{out / 'truth.parquet'} (read by evaluate and report only)",
     }
     lines = [f"Poisoned {data.name}.", *common.table(rows)]

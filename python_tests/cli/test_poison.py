@@ -141,6 +141,20 @@ def test_preview_draws_what_changed(invoke: Invoke, tmp_path: Path) -> None:
     assert (row[-10:, 500:510] > 128).any()
 
 
+def test_png_files_come_back_as_a_set(invoke: Invoke, tmp_path: Path) -> None:
+    usual = ("poison", "--data-dir", "digits", "--limit", 50)
+    first = invoke(*usual, "--png", "--out", tmp_path / "p", "--json")
+    assert first.exit_code == 0
+    made = json.loads(first.stdout)
+    assert len(list((tmp_path / "p").glob("bd_train_dataset/*/*.png"))) == made["poisoned"]
+    second = invoke(*usual, "--from-png", tmp_path / "p", "--out", tmp_path / "q", "--json")
+    assert second.exit_code == 0
+    assert json.loads(second.stdout)["fingerprint"] == made["fingerprint"]
+    empty = invoke(*usual, "--from-png", tmp_path, "--out", tmp_path / "r")
+    assert empty.exit_code == 2
+    assert "LABEL/ID.png, found none" in empty.stderr
+
+
 def test_a_picture_of_the_users_is_blended_in(invoke: Invoke, tmp_path: Path) -> None:
     picture = tmp_path / "red.png"
     Image.new("RGB", (20, 20), (255, 0, 0)).save(picture)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from fctfast import attacks
+from fctfast.attacks.exchange import FOLDER, TABLE, export_png, import_png
+from fctfast.data import ImageSet
+
+Make = Callable[..., ImageSet]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["badnets-all2one", "badnets-all2all", "sig"])
+def test_what_was_exported_comes_back(
+    name: str, channels: int, make_set: Make, tmp_path: Path
+) -> None:
+    clean = make_set(100, classes=5, channels=channels)
+    made = attacks.poison(clean, attacks.get(name), rate=0.2, target=2)
+    table = export_png(made, tmp_path)
+    rows = list(csv.DictReader(table.open()))
+    assert len(rows) == int(made.poisoned_mask.sum())
+    assert all((tmp_path / row["path"]).is_file() for row in rows)
+    assert rows[0]["path"] == f"{FOLDER}/{rows[0]['true_label']}/{rows[0]['id']}.png"
+    back = import_png(clean, tmp_path)
+    assert torch.equal(back.image_set.images, made.image_set.images)
+    assert torch.equal(back.image_set.labels, made.image_set.labels)
+    assert torch.equal(back.poisoned_mask, made.poisoned_mask)
+    assert back.recipe["fingerprint"] == made.recipe["fingerprint"]
+    with pytest.raises(ValueError, match="were imported, so the trigger for test images is not"):
+        attacks.recipe_attack(back.recipe)
+    with pytest.raises(FileExistsError, match="is there already"):
+        export_png(made, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("badnets-all2one", "all2one"), ("sig", "clean-label")])
+def test_without_a_table_labels_follow_from_the_kind(
+    name: str, kind: attacks.Kind, make_set: Make, tmp_path: Path
+) -> None:
+    clean = make_set(100, classes=5)
+    made = attacks.poison(clean, attacks.get(name), rate=0.2, target=2)
+    export_png(made, tmp_path)
+    (tmp_path / TABLE).unlink()
+    back = import_png(clean, tmp_path, kind=kind, target=2)
+    assert torch.equal(back.image_set.labels, made.image_set.labels)
+
+
+def test_files_that_do_not_fit_are_refused(make_set: Make, tmp_path: Path) -> None:
+    clean = make_set(20, classes=4)
+    with pytest.raises(FileNotFoundError, match=r"LABEL/ID\.png, found none"):
+        import_png(clean, tmp_path)
+    number, label = int(clean.ids[3]), int(clean.labels[3])
+    place = tmp_path / FOLDER / str(label) / f"{number}.png"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match="cannot be decoded: not a JPEG, PNG"):
+        import_png(clean, tmp_path)
+    Image.new("RGB", (8, 9)).save(place)
+    with pytest.raises(ValueError, match="pictures of 32 x 32 as in random, got 9 x 8"):
+        import_png(clean, tmp_path)
+    (tmp_path / TABLE).write_text("id,label\n1,2\n")
+    with pytest.raises(ValueError, match=f"does not fit the files: id {number} is not in it"):
+        import_png(clean, tmp_path)
+    (tmp_path / TABLE).write_text("number\n1\n")
+    with pytest.raises(ValueError, match="is no table of id, path, label, true_label"):
+        import_png(clean, tmp_path)
+    place.rename(place.with_name("1.png"))
+    with pytest.raises(ValueError, match="id 1 is not in random"):
+        import_png(clean, tmp_path)
+    place.with_name("1.png").rename(place.with_name("one.png"))
+    with pytest.raises(ValueError, match="whole numbers"):
+        import_png(clean, tmp_path)
+
+
+def test_a_file_in_another_labels_folder_is_refused(make_set: Make, tmp_path: Path) -> None:
+    clean = make_set(20, classes=4)
+    place = tmp_path / FOLDER / "3" / f"{int(clean.ids[0])}.png"
+    place.parent.mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(place)
+    with pytest.raises(ValueError, match="lies in the folder of label 3, but sample 5 of random"):
+        import_png(clean, tmp_path)
