@@ -103,6 +103,6 @@ def recipe_attack(recipe: dict[str, Any]) -> Attack:
     if recipe.get("attack") == IMPORTED:
         raise ValueError(
             "poisoned set: its samples were imported, so the trigger for test images is not known; "
-            "name the attack (--attack)"
+            "name the attack instead of the set (evaluate: --attack in the place of --poisoned)"
         )
     return get(str(recipe.get("attack")), **recipe.get("options", {}))
