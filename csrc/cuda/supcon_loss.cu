@@ -26,6 +26,7 @@ struct Pass {
     require_same_device(z, group, "supcon_loss", "group");
     args.tensor_cores = attribute(cudaDevAttrComputeCapabilityMajor, z) >= 8;
     args.shared_limit = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, z);
+    args.shared_on_unit = attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, z);
   }
 
   void launch(bool backward) {

@@ -129,8 +129,9 @@ struct SupConGpuArgs {
   double temperature, base_temperature;
   bool tensor_cores;     // those of sm_80 and later
   bool tf32;             // may be used for float32
-  int64_t shared_limit;  // bytes that a block may ask for
-  float* loss;           // forward
+  int64_t shared_limit;  // bytes of shared memory that a block may ask for
+  int64_t shared_on_unit;
+  float* loss;  // forward
   double* statistics;
   const float* grad;    // backward
   const double* given;  // statistics of all columns

@@ -216,6 +216,7 @@ py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group,
   a.tensor_cores = tensor_cores;
   a.tf32 = tf32;
   a.shared_limit = static_cast<int64_t>(settings().shared_limit);
+  a.shared_on_unit = a.shared_limit + 1024;
   const bool backward = !grad.is_none();
   const fctfast::SupConScratchBytes bytes = supcon_scratch_bytes(a, backward);
   const auto scratch = [&](const char* name, int64_t size) {

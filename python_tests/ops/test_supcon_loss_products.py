@@ -120,6 +120,20 @@ def test_errors_hold_in_every_order_of_sums_and_for_the_worst_intrinsics(
             assert error(found, exact) <= allowed, (order, off)
 
 
+@pytest.mark.parametrize("products", ["float32", "tf32", "float16"])
+def test_one_tile_in_shared_memory_gives_the_bits_of_two(products: str, gpu: Any) -> None:
+    gpu.tf32 = products == "tf32"
+    z, group = clustered(0.3)
+    z = z.to(torch.float16 if products == "float16" else torch.float32)
+    made = []
+    for limit in (227, 99, 60):  # KiB: two tiles; float16 one, for a second block; others one
+        gpu.module.configure(shared_limit=limit << 10)
+        made.append(value_and_slope(supcon_loss, z, group))
+    for loss, slope in made[1:]:
+        assert torch.equal(loss, made[0][0])
+        assert torch.equal(slope, made[0][1])
+
+
 @pytest.mark.parametrize("width", [7, 64, 128, 129, 260])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_ragged_widths_and_rows(width: int, dtype: torch.dtype, gpu: Any) -> None:

@@ -186,6 +186,14 @@ int64_t supcon_splits(const SupConGpuArgs& a, bool backward) {
   return std::max<int64_t>(1, std::min({wanted, tiles / 2, kMost}));
 }
 
+// Two tiles of columns in shared memory where they fit, unless one alone lets a second block onto a
+// unit: that block's products hide copies, too.
+inline bool supcon_takes_two_tiles(const SupConGpuArgs& a, int64_t two, int64_t one) {
+  constexpr int64_t kOfTheSystem = 1024;  // of each block
+  const auto blocks = [&](int64_t bytes) { return a.shared_on_unit / (bytes + kOfTheSystem); };
+  return two <= a.shared_limit && (blocks(two) >= 2 || blocks(one) < 2);
+}
+
 template <typename T, typename Products, bool Wide>
 cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratch, bool backward,
                              cudaStream_t stream) {
@@ -242,8 +250,8 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
                            : supcon_forward_kernel<Products, Wide, kStages>,
                   grid, kSupConThreads, bytes, stream, p);
   };
-  // Two tiles of columns at a time where they fit and a row is one chunk.
-  const bool two = p.chunks == 1 && SupConShared<Products, 2>::kBytes <= a.shared_limit;
+  const bool two = p.chunks == 1 && supcon_takes_two_tiles(a, SupConShared<Products, 2>::kBytes,
+                                                           SupConShared<Products, 1>::kBytes);
   error = two ? walk(std::integral_constant<int, 2>{}) : walk(std::integral_constant<int, 1>{});
   if (error != cudaSuccess) return error;
   if (!backward) return launch(supcon_finish_kernel, 1, kLossThreads, 0, stream, rows);
