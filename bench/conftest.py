@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ import pytest
 import torch
 
 from fctfast.ops import library_status
+
+# pytest's importlib mode keeps this folder off the path, on which the suites find their peers.
+sys.path.insert(0, str(Path(__file__).parent))
 
 RESULTS = Path(__file__).parent / "results"
 _LOAD = os.getloadavg()[0]
