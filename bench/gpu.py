@@ -84,7 +84,7 @@ def measure(case: Case, device: torch.device, timer: Timer | None, wanted: Seque
     row = Row(case)
     try:
         problem = build(case, device, compiling=timer is not None)
-    except Exception as error:
+    except Exception as error:  # one case that cannot be made does not end the others
         row.kernel = row.public = Cell(reason=f"could not be set up: {_first_line(error)}")
         return row
     row.kernel = _cell(case, problem, lambda: Peer(problem.kernel), timer)

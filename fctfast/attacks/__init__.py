@@ -21,6 +21,11 @@ nothing else has to be edited::
 ``badnets_all2one.py`` shows a patch, ``sig.py`` a pattern over the whole image with another one at
 test time.
 
+What attacks share lies beside them: ``patch.py`` and ``blend.py`` put a pattern on images,
+``pgd.py`` and ``clean_model.py`` serve attacks that need a network (:meth:`Attack.prepared`),
+``cat.py`` draws, ``trojan_patch.py`` makes a patch for a model, ``exchange.py`` reads and writes
+PNG files.
+
 The truth about a poisoned set is not exported here on purpose: see ``truth.py``.
 """
 

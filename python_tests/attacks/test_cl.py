@@ -67,7 +67,8 @@ def test_pgd_stays_in_its_box_and_raises_the_loss(network: torch.nn.Module) -> N
     with torch.no_grad():
         assert loss(found) > loss(images) + 0.01
     alone = pgd(network, images[3:4], labels[3:4], mean=MEAN, std=STD)
-    torch.testing.assert_close(alone, found[3:4], rtol=0, atol=2.001)  # a sign may turn at 0
+    # An image does not depend on its neighbours, but for signs of slopes that are nearly 0.
+    assert float((alone != found[3:4]).double().mean()) < 0.02
 
 
 def test_pgd_is_that_of_the_adversarial_robustness_toolbox(network: torch.nn.Module) -> None:

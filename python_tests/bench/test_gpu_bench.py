@@ -31,15 +31,9 @@ MODULES = (
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[SimpleNamespace]:
-    """The script's modules, imported as it imports them: from its own folder."""
-    import importlib
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCH))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-        for name in MODULES:
-            sys.modules.pop(name, None)
+def bench(scripts: Any) -> Iterator[SimpleNamespace]:
+    with scripts(MODULES) as made:
+        yield made
 
 
 OPS = ("contrastive_views", "fct_views", "feature_distance", "warp_distance", "supcon_loss")

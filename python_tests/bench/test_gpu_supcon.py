@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,13 +32,9 @@ F32, BF16 = torch.float32, torch.bfloat16
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[SimpleNamespace]:
-    """The script's modules, imported as it imports them: from its own folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCH))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-        for name in MODULES:
-            sys.modules.pop(name, None)
+def bench(scripts: Any) -> Iterator[SimpleNamespace]:
+    with scripts(MODULES) as made:
+        yield made
 
 
 def case_of(bench: SimpleNamespace, shape: tuple[int, int], **how: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,13 +32,9 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[SimpleNamespace]:
-    """The script's modules, imported as it imports them: from its own folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(CHECKOUT / "bench"))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-        for name in MODULES:
-            sys.modules.pop(name, None)
+def bench(scripts: Any) -> Iterator[SimpleNamespace]:
+    with scripts(MODULES) as made:
+        yield made
 
 
 def case_of(bench: SimpleNamespace, n: int, d: int, kind: str, backward: bool = False) -> Any:

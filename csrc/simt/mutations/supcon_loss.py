@@ -5,7 +5,7 @@ from __future__ import annotations
 from mutations.mutation import Mutation
 
 _PRODUCTS, _WALK = "gpu/supcon_products.h", "gpu/supcon_walk.h"
-_ROWS, _LOSS = "gpu/supcon_rows.h", "gpu/supcon_loss.h"
+_ROWS, _LOSS = "gpu/supcon_rows.h", "gpu/supcon_kernels.h"
 _OP = "supcon_loss"
 
 MUTATIONS = [

@@ -1,0 +1,176 @@
+// The supervised contrastive loss in tiles: no N x N array. A block owns 64 rows and walks over the
+// columns (a share of them, where rows are few), once forward for the denominators and once
+// backward for dZ = H Z with the symmetric H; nobody else adds to its rows.
+#pragma once
+
+#include <type_traits>
+
+#include "../args.h"
+#include "supcon_rows.h"
+
+namespace fctfast::gpu {
+
+template <typename Products>
+__device__ __forceinline__ void divide_by_lengths(typename Products::Similarities& s,
+                                                  const float* lengths) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int c = 0; c < Products::kColumnsOfLane; ++c) {
+    const float length = lengths[Products::column(lane, c)];
+#pragma unroll
+    for (int r = 0; r < Products::kRowsOfLane; ++r) Products::at(s, r, c) *= length;
+  }
+}
+
+template <typename Products, bool Wide, int Stages>
+__global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
+    supcon_forward_kernel(SupConParams p) {
+  FCT_DYNAMIC_SHARED(memory);
+  const SupConShared<Products, Stages> shared{memory};
+  constexpr int kRows = Products::kRowsOfLane, kColumns = Products::kColumnsOfLane;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
+  for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits; number += gridDim.x) {
+    const SupConItem item = supcon_item<Products>(p, number);
+    int64_t row[kRows], group[kRows];
+    float length[kRows], scale[kRows];
+    Partial part[kRows];  // of similarities that are still to be multiplied by the row's length
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      row[r] = item.row + warp_row + Products::row(lane, r);
+      const int64_t at = p.first + (row[r] < p.rows ? row[r] : 0);
+      group[r] = load(p.group + at);
+      length[r] = Products::kUnitRows ? 1.0f : load(p.length + at);
+      scale[r] = p.scale * length[r];
+      part[r] = {0, 0, Wide ? -INFINITY : 0.0f, 0};
+    }
+    walk_columns<Products, Stages, false>(
+        p, item, shared,
+        [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
+          const int64_t* groups = shared.groups(stage);
+          if constexpr (!Products::kUnitRows) divide_by_lengths<Products>(s, shared.lengths(stage));
+          const auto add = [&](auto at_edge) {
+            const auto is_pair = [&](int r, int c) {
+              const int64_t j = column + Products::column(lane, c);
+              return !decltype(at_edge)::value || (j < p.columns && j != p.first + row[r]);
+            };
+            if constexpr (Wide) {
+#pragma unroll
+              for (int r = 0; r < kRows; ++r) {
+                float largest = part[r].largest;
+#pragma unroll
+                for (int c = 0; c < kColumns; ++c)
+                  if (is_pair(r, c)) largest = fmaxf(largest, Products::at(s, r, c));
+                part[r].sum = rescaled(part[r].sum, scale[r] * (part[r].largest - largest));
+                part[r].largest = largest;
+              }
+            }
+#pragma unroll
+            for (int c = 0; c < kColumns; ++c) {
+              const int64_t of_column = groups[Products::column(lane, c)];
+#pragma unroll
+              for (int r = 0; r < kRows; ++r) {
+                if (!is_pair(r, c)) continue;
+                const float similarity = Products::at(s, r, c);
+                part[r].sum += exp2_approx(scale[r] * (similarity - part[r].largest));
+                if (of_column == group[r]) {
+                  part[r].positives += similarity;
+                  ++part[r].count;
+                }
+              }
+            }
+          };
+          edge ? add(std::true_type{}) : add(std::false_type{});
+        });
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      Partial all = part[r];
+      all.positives *= length[r];
+      if constexpr (Wide) {
+        for (int offset = Products::kLanesOfRow / 2; offset > 0; offset /= 2)
+          all.largest = fmaxf(all.largest, __shfl_xor_sync(kAllLanes, all.largest, offset));
+        all.sum = rescaled(all.sum, scale[r] * (part[r].largest - all.largest));
+        all.largest *= length[r];
+      }
+      all.sum = lane_sum(all.sum, Products::kLanesOfRow);
+      all.positives = lane_sum(all.positives, Products::kLanesOfRow);
+      all.count = lane_sum(all.count, Products::kLanesOfRow);
+      if (lane % Products::kLanesOfRow == 0 && row[r] < p.rows)
+        static_cast<Partial*>(p.partials)[item.split * p.rows + row[r]] = all;
+    }
+  }
+}
+
+template <typename Products, bool Wide, int Stages>
+__global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
+    supcon_backward_kernel(SupConParams p) {
+  FCT_DYNAMIC_SHARED(memory);
+  const SupConShared<Products, Stages> shared{memory};
+  constexpr int kRows = Products::kRowsOfLane, kColumns = Products::kColumnsOfLane;
+  constexpr float kHScale = Products::kHScale;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
+  for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits * p.chunks;
+       number += gridDim.x) {
+    const SupConItem item = supcon_item<Products>(p, number);
+    const int64_t feature = item.chunk * kChunk;
+    const int64_t left = p.padded_width - feature;
+    const int depth = static_cast<int>(left < kChunk ? left : kChunk);
+    int64_t row[kRows], group[kRows];
+    float scale[kRows], weight[kRows], push[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      row[r] = item.row + warp_row + Products::row(lane, r);
+      const bool there = row[r] < p.rows;
+      const int64_t at = p.first + (there ? row[r] : 0);
+      group[r] = load(p.group + at);
+      scale[r] = Products::kUnitRows ? p.scale : p.scale * load(p.length + at);
+      weight[r] = load(p.weight + at);
+      const float positives = static_cast<float>(p.statistics[2 * at + 1]);
+      // Both sides of a pair of one group have as many positives: v_i + v_j.
+      push[r] = positives > 0 ? 2 * kHScale / positives : 0.0f;
+    }
+    typename Products::Sums sums = {};
+    walk_columns<Products, Stages, true>(
+        p, item, shared,
+        [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
+          const int64_t* groups = shared.groups(stage);
+          const float* weights = shared.weights(stage);
+          const auto make_h = [&](auto at_edge) {
+#pragma unroll
+            for (int c = 0; c < kColumns; ++c) {
+              const int at = Products::column(lane, c);
+              const int64_t of_column = groups[at];
+              const float other = weights[at];
+              const float length = Products::kUnitRows ? 1.0f : shared.lengths(stage)[at];
+#pragma unroll
+              for (int r = 0; r < kRows; ++r) {
+                float& h = Products::at(s, r, c);
+                const float similarity = Products::kUnitRows ? h : h * length;
+                if constexpr (Wide) {
+                  h = kHScale * (exp2_approx(__fmaf_rn(scale[r], similarity, -weight[r])) +
+                                 exp2_approx(__fmaf_rn(scale[r], similarity, -other)));
+                } else {
+                  h = exp2_approx(scale[r] * similarity) * (weight[r] + other);
+                }
+                // In float32 and before any rounding: outside, collapsed classes lose the gradient.
+                if (of_column == group[r]) h -= push[r];
+                if constexpr (!Products::kUnitRows) h *= length;
+                if (decltype(at_edge)::value &&
+                    (column + at >= p.columns || column + at == p.first + row[r]))
+                  h = 0;
+              }
+            }
+          };
+          edge ? make_h(std::true_type{}) : make_h(std::false_type{});
+          Products::accumulate(s, shared.columns(stage), depth, shared.scratch(), sums);
+        });
+    float* out = static_cast<float*>(p.partials) + item.split * p.rows * p.padded_width + feature;
+    Products::each(sums, [&](int of_warp, int d, float value) {
+      const int64_t own = item.row + warp_row + of_warp;
+      if (own < p.rows && d < depth) out[own * p.padded_width + d] = value;
+    });
+  }
+}
+
+}  // namespace fctfast::gpu
