@@ -33,7 +33,7 @@ from fctfast.detect.moments import Moments
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.snapshots import read_snapshot, sample_of
 from fctfast.report.metrics import auroc
-from fctfast.train import make_progress
+from fctfast.train import make_progress, resolve_device
 from fctfast.train.differences import differing_keys
 from fctfast.train.versions import versions
 
@@ -193,7 +193,7 @@ def _epochs(
     mean, std = normalisation(data, None, settings.mean, settings.std)
     moments = Moments(
         data, replace(settings, snapshots=len(settings.probe.moments(data))), mean=mean, std=std,
-        seed=seed, device=torch.device("cpu"), progress=make_progress(quiet=False),
+        seed=seed, device=resolve_device("auto"), progress=make_progress(quiet=False),
         folder=folder / "epochs",
     )  # fmt: skip
     _, snapshots = moments.train()

@@ -131,7 +131,7 @@ class Bench:
             "test_images": len(self.test),
             "test": {
                 name: evaluate(
-                    secured.model.cpu(), self.test, attacks.get(name), self.case.target,
+                    secured.model, self.test, attacks.get(name), self.case.target,
                     mean=secured.info.mean, std=secured.info.std,
                 )
                 for name in names

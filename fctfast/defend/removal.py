@@ -24,6 +24,7 @@ from fctfast.train import (
     Stage,
     fit,
     normalise,
+    resolve_device,
 )
 from fctfast.train.stage import batch_bounds
 
@@ -134,6 +135,7 @@ def remove_backdoor(
             "dc_kept": kept_share(current, clean, mean=mean, std=std),
         }
 
+    model.to(resolve_device(device))
     start = shares(model)
 
     def after(end: PassEnd) -> bool:

@@ -19,7 +19,7 @@ def predict(
     mean: Sequence[float],
     std: Sequence[float],
     batch_size: int = 256,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
 ) -> Tensor:
     """Predicted classes, in evaluation mode.
 
@@ -29,11 +29,13 @@ def predict(
         mean: one value a channel, of images in 0..1.
         std: one value a channel.
         batch_size: images a step, default 256.
-        device: where the model lies, default "cpu".
+        device: where the model lies; default: where its first parameter is.
 
     Returns:
         int64 [N], on the CPU.
     """
+    if device is None:
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
     was_training = model.training
     model.eval()
     classes = []
@@ -56,7 +58,7 @@ def evaluate(
     mean: Sequence[float],
     std: Sequence[float],
     batch_size: int = 256,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
 ) -> dict[str, float | int | None]:
     """Accuracy on clean test images and success of the attack.
 
@@ -68,7 +70,7 @@ def evaluate(
         mean: one value a channel.
         std: one value a channel.
         batch_size: images a step, default 256.
-        device: where the model lies, default "cpu".
+        device: where the model lies; default: where its first parameter is.
 
     Returns:
         Shares in 0..1. ``acc``: clean accuracy over all classes; ``acc_non_target``: without the

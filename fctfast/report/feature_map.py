@@ -91,10 +91,12 @@ def _features(
 ) -> tuple[Tensor, Tensor]:
     tau = parse(transform).draw(data.ids, seed=seed, draws=1, size=data.image_size)
     before, after = [], []
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with evaluating(model):
         for start in range(0, len(data), BATCH):
             rows = slice(start, min(start + BATCH, len(data)))
-            seen = model.features(tau.views(data.images[rows], rows, mean, std)).float()
+            images = data.images[rows].to(device)
+            seen = model.features(tau.views(images, rows, mean, std)).float().cpu()
             first, second = seen.chunk(2)
             before.append(first)
             after.append(second)
