@@ -111,10 +111,12 @@ struct View<T, true> {
   }
 };
 
-// V neighbouring elements of row `y`, channels innermost.
+// V neighbouring elements of row `y`, channels innermost: any number of channels. Neighbouring
+// lanes begin with other channels and move on to their next pixel at other times, so a warp goes
+// through `locate` up to V times.
 template <typename T, int V, typename Source>
-__device__ __forceinline__ void write_interleaved(const ViewsParams& p, const Source& source,
-                                                  Place place, T* to) {
+__device__ __forceinline__ void write_elements(const ViewsParams& p, const Source& source,
+                                               Place place, T* to) {
   const int32_t first = place.vector * V;
   int32_t x = first / p.channels, c = first % p.channels;
   typename Source::Point from = source.locate(x, place.y);
@@ -129,6 +131,22 @@ __device__ __forceinline__ void write_interleaved(const ViewsParams& p, const So
   }
   const int64_t row = static_cast<int64_t>(place.y) * p.width * p.channels;
   store_streaming(reinterpret_cast<Vec<T, V>*>(to + row + first), made);
+}
+
+// V neighbouring pixels of row `y`, three channels innermost.
+template <typename T, int V, typename Source>
+__device__ __forceinline__ void write_pixels(const ViewsParams& p, const Source& source,
+                                             Place place, T* to) {
+  const int32_t x = place.vector * V;
+  typename Source::Point from[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) from[v] = source.locate(x + v, place.y);
+  Vec<T, V> made[3];
+#pragma unroll
+  for (int e = 0; e < 3 * V; ++e) made[e / V].at[e % V] = source.value(from[e / 3], e % 3);
+  auto* row = reinterpret_cast<Vec<T, V>*>(to + 3 * (int64_t{place.y} * p.width + x));
+#pragma unroll
+  for (int i = 0; i < 3; ++i) store_streaming(row + i, made[i]);
 }
 
 // The same V pixels of row `y` in every channel's plane.
@@ -149,7 +167,9 @@ __device__ __forceinline__ void write_planes(const ViewsParams& p, const Source&
   }
 }
 
-template <typename T, int V, bool Bilinear, bool ChannelsLast>
+enum class Order { planes, pixels, elements };  // what a thread makes V of, and how they lie
+
+template <typename T, int V, bool Bilinear, Order Writes>
 __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     fct_views_kernel(const ViewsParams p, T* out) {
   using Source = View<T, Bilinear>;
@@ -172,10 +192,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     const Source source(p, p.images + sample * p.stride_n, table,
                         draw < 0 ? -1 : draw * p.batch + sample);
     T* to = out + (in_sample.rest * p.batch + sample) * view_size;
-    if (ChannelsLast) {
-      write_interleaved<T, V>(p, source, place, to);
-    } else {
+    if constexpr (Writes == Order::planes) {
       write_planes<T, V>(p, source, place, to);
+    } else if constexpr (Writes == Order::pixels) {
+      write_pixels<T, V>(p, source, place, to);
+    } else {
+      write_elements<T, V>(p, source, place, to);
     }
   }
 }
@@ -187,10 +209,9 @@ inline int64_t views_blocks(int64_t pieces) {
   return few > kEnough ? few : pieces < kEnough ? pieces : kEnough;
 }
 
-template <typename T, int V, bool Bilinear, bool ChannelsLast>
+template <typename T, int V, bool Bilinear, Order Writes>
 cudaError_t launch_fct_views_as(ViewsParams p, int64_t views, void* out, cudaStream_t stream) {
-  const int64_t row = static_cast<int64_t>(p.width) * (ChannelsLast ? p.channels : 1);
-  p.row_vectors = static_cast<int32_t>(row / V);
+  p.row_vectors = (Writes == Order::elements ? p.channels : 1) * p.width / V;
   // Tiles of 8 x 4 or 4 x 8 vectors where rows divide into them; rows one by one elsewhere, and
   // where a row is no wider than a tile.
   p.tile_shift = p.row_vectors % 8 == 0 ? 3 : 2;
@@ -205,29 +226,35 @@ cudaError_t launch_fct_views_as(ViewsParams p, int64_t views, void* out, cudaStr
   p.pieces = pieces_per_view * views;
   const size_t table =
       sizeof(typename View<T, Bilinear>::Entry) * 256 * static_cast<size_t>(p.channels);
-  return launch(fct_views_kernel<T, V, Bilinear, ChannelsLast>, grid_for(views_blocks(p.pieces)),
+  return launch(fct_views_kernel<T, V, Bilinear, Writes>, grid_for(views_blocks(p.pieces)),
                 kThreads, table, stream, p, static_cast<T*>(out));
 }
 
-template <typename T, bool Bilinear, bool ChannelsLast>
+template <typename T, bool Bilinear, Order Writes>
 cudaError_t launch_fct_views_of(const ViewsParams& p, int64_t views, void* out,
                                 cudaStream_t stream) {
   // Where each element gathers four taps, more than four at once only cost registers.
   constexpr int kFull = Bilinear && kFullVec<T> > 4 ? 4 : kFullVec<T>;
-  const int64_t row = static_cast<int64_t>(p.width) * (ChannelsLast ? p.channels : 1);
-  return row % kFull == 0
-             ? launch_fct_views_as<T, kFull, Bilinear, ChannelsLast>(p, views, out, stream)
-             : launch_fct_views_as<T, 1, Bilinear, ChannelsLast>(p, views, out, stream);
+  const int64_t row = int64_t{p.width} * (Writes == Order::elements ? p.channels : 1);
+  return row % kFull == 0 ? launch_fct_views_as<T, kFull, Bilinear, Writes>(p, views, out, stream)
+                          : launch_fct_views_as<T, 1, Bilinear, Writes>(p, views, out, stream);
+}
+
+template <typename T, bool Bilinear>
+cudaError_t launch_fct_views_by(const FctViewsArgs& a, const ViewsParams& p, int64_t views,
+                                cudaStream_t stream) {
+  if (!a.channels_last)
+    return launch_fct_views_of<T, Bilinear, Order::planes>(p, views, a.out, stream);
+  return p.channels == 3
+             ? launch_fct_views_of<T, Bilinear, Order::pixels>(p, views, a.out, stream)
+             : launch_fct_views_of<T, Bilinear, Order::elements>(p, views, a.out, stream);
 }
 
 template <typename T>
 cudaError_t launch_fct_views_to(const FctViewsArgs& a, const ViewsParams& p, int64_t views,
                                 cudaStream_t stream) {
-  if (p.bilinear != nullptr)
-    return a.channels_last ? launch_fct_views_of<T, true, true>(p, views, a.out, stream)
-                           : launch_fct_views_of<T, true, false>(p, views, a.out, stream);
-  return a.channels_last ? launch_fct_views_of<T, false, true>(p, views, a.out, stream)
-                         : launch_fct_views_of<T, false, false>(p, views, a.out, stream);
+  return p.bilinear != nullptr ? launch_fct_views_by<T, true>(a, p, views, stream)
+                               : launch_fct_views_by<T, false>(a, p, views, stream);
 }
 
 // Returns the launch's own error; the caller reports it. At most kMaxChannels channels.

@@ -9,16 +9,23 @@
 
 namespace fctfast::gpu {
 
-// How many shares the columns are cut into: enough blocks for every unit of a large GPU, two tiles
-// a share at least, and never by the GPU at hand, so that all give the same bits.
+// How many shares the columns are cut into: the number with which the units of a large GPU (132 of
+// them, an H100) finish first, each with as many blocks as its registers and shared memory take. A
+// block walks over its tiles, and starting and ending costs it about two more. Never by the GPU at
+// hand, so that all give the same bits; two tiles a share at least.
 template <typename Products>
 int64_t supcon_splits(const SupConGpuArgs& a, bool backward) {
-  constexpr int64_t kWanted = 264, kMost = 16;
+  constexpr int64_t kUnits = 132, kStart = 2, kMost = 16;
+  const int64_t slots = kUnits * (backward ? kBlocksOnUnit : Products::kForwardBlocks);
   const int64_t tiles = ceil_div(a.columns, Products::kColumns);
   const int64_t blocks =
       ceil_div(a.rows, kBlockRows) * (backward ? ceil_div(supcon_padded_width(a), kChunk) : 1);
-  const int64_t wanted = ceil_div(kWanted, std::max<int64_t>(blocks, 1));
-  return std::max<int64_t>(1, std::min({wanted, tiles / 2, kMost}));
+  int64_t best = 1, least = INT64_MAX;
+  for (int64_t splits = 1; splits <= std::min(std::max<int64_t>(tiles / 2, 1), kMost); ++splits) {
+    const int64_t time = ceil_div(blocks * splits, slots) * (ceil_div(tiles, splits) + kStart);
+    if (time < least) best = splits, least = time;
+  }
+  return best;
 }
 
 // Two tiles of columns in shared memory where they fit, unless one alone lets a second block onto a

@@ -17,8 +17,9 @@ constexpr int kChunk = 128;  // features that a block holds of each row
 //   row(lane, r), column(lane, c), at(s, r, c)      where a lane's similarities belong
 //   kUnitRows                  rows are of length 1; otherwise they are z's, times a power of two
 //   kHScale                    what H is multiplied by, to be undone at the end
-//   similarities(rows, columns, depth, s)           s += rows columns^T over `depth` features
-//   accumulate(h, columns, depth, scratch, sums)    sums += h columns; h is spent
+//   kForwardBlocks             that an sm_90 unit holds at once (csrc/cuda/static_checks.py
+//   --table) similarities(rows, columns, depth, s)           s += rows columns^T over `depth`
+//   features accumulate(h, columns, depth, scratch, sums)    sums += h columns; h is spent
 //   each(sums, f)                                   f(row, feature, value) for all of a lane's sums
 
 struct FloatProducts {
@@ -28,6 +29,7 @@ struct FloatProducts {
   static constexpr int kScratch = kWarpRows * (kColumns + 4);  // floats a warp, for H
   static constexpr bool kUnitRows = true;
   static constexpr float kHScale = 1;
+  static constexpr int kForwardBlocks = 2;
   using Similarities = float[kRowsOfLane][kColumnsOfLane];
   using Sums = float[kRowsOfLane][kChunk / kLanesOfRow];
   using Four = Vec<float, 4>;
@@ -130,6 +132,7 @@ struct TensorProducts {
   static constexpr int kRowsOfLane = 2, kColumnsOfLane = Columns / 4, kLanesOfRow = 4;
   static constexpr int kScratch = 0;
   static constexpr bool kUnitRows = false;
+  static constexpr int kForwardBlocks = 3;
   using Similarities = float[Columns / 8][4];
   using Sums = float[kChunk / 8][4];
 
