@@ -90,25 +90,34 @@ def curve(
     mean: Sequence[float],
     std: Sequence[float],
     seed: int,
-    rounds: int,
+    rounds: int | None = None,
     checkpoint: Path,
 ) -> list[dict[str, Any]]:
-    """Rounds of one variant, each with what the rule sees and what the truth says."""
+    """Rounds of one variant, each with what the rule sees and what the truth says.
+
+    They end with the settings' rule, if there is one, and at the latest after `rounds`, which by
+    default are the settings' budget. The first entry is the model as it came.
+    """
     halves = VARIANTS[variant]
     stages = [s for s in settings.stages(poisoned, clean) if s.name in halves]
-    stages = list(itertools.islice(itertools.cycle(stages[: len(halves)]), rounds * len(halves)))
+    if rounds is not None:
+        a_round = itertools.cycle(stages[: len(halves)])
+        stages = list(itertools.islice(a_round, rounds * len(halves)))
 
     def look(current: nn.Module) -> dict[str, Any]:
         kept = {
             "dp_kept": kept_share(current, poisoned, mean=mean, std=std),
             "dc_kept": kept_share(current, clean, mean=mean, std=std),
         }
-        return kept | evaluate(current, test, attack, target, mean=mean, std=std)
+        device = next(current.parameters()).device
+        return kept | evaluate(current, test, attack, target, mean=mean, std=std, device=device)
 
     def after(end: Any) -> bool:
-        if end.record["stage"] == halves[-1]:
-            end.record.update(look(end.model))
-        return False
+        if end.record["stage"] != halves[-1]:
+            return False
+        end.record.update(look(end.model))
+        ends = [r for r in end.history if r["stage"] == halves[-1]]
+        return settings.stop is not None and settings.stop.satisfied(ends, start)
 
     mine = copy.deepcopy(model)
     start = look(mine)

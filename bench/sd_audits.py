@@ -110,7 +110,7 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
         "samples": len(data),
         "poisoned": int(poisoned.sum()),
         "settings": asdict(settings),
-        "commit": _commit(),
+        "commit": commit(),
         "seconds": seconds["wall"],
         "cpu_seconds": seconds["cpu"],
         "load_average": load,
@@ -126,29 +126,32 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     if case.mode == "robust":
         auto = detect(data, **how, alpha_c="auto", alpha_p="auto")
         detect(data, **how)  # the folder keeps the recipe's shares
-        row["auto"] = _purity(auto.scores, truth, auto.split.alpha_c, auto.split.alpha_p)
+        row["auto"] = purity(auto.scores, truth, auto.split.alpha_c, auto.split.alpha_p)
         row["moments"] = list(_moments(found, data, poisoned, folder))
     else:
         row["epochs"] = epochs
     if bool(poisoned.any()):
         row["auroc"] = auroc(found.scores.suspicion, poisoned)
         row["auroc_fct"] = auroc(found.scores.fct, poisoned)
-    row["split"] = _purity(found.scores, truth, settings.alpha_c, settings.alpha_p)
+    row["split"] = purity(found.scores, truth, settings.alpha_c, settings.alpha_p)
     row["alphas_p"] = {
-        str(a): _purity(found.scores, truth, 0.1, a)["d_p_poisoned"] for a in ALPHAS_P
+        str(a): purity(found.scores, truth, 0.1, a)["d_p_poisoned"] for a in ALPHAS_P
     }
-    row["alphas_c"] = {str(a): _purity(found.scores, truth, a, 0.05)["d_c_clean"] for a in ALPHAS_C}
+    row["alphas_c"] = {str(a): purity(found.scores, truth, a, 0.05)["d_c_clean"] for a in ALPHAS_C}
     return row
 
 
-def _commit() -> str:
+def commit() -> str:
     """Version of this checkout, for the row."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return made.stdout.strip()
+    try:
+        made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except FileNotFoundError:  # a lent machine may have no git
+        return "unknown"
+    return made.stdout.strip() or "unknown"
 
 
-def _purity(
+def purity(
     scores: Scores, truth: dict[int, bool], alpha_c: float, alpha_p: float
 ) -> dict[str, Any]:
     """Shares of a split against the truth; None of an empty part."""
@@ -217,11 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.only and options.only not in case.name:
             continue
         if result.exists():
-            differing = differing_keys(
-                io.read_json(result)["settings"], json.loads(json.dumps(asdict(settings_of(case))))
-            )
-            if differing:
-                raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}")
+            check_settings(result, asdict(settings_of(case)))
             continue
         if case.data not in sources:
             print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
@@ -233,8 +232,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def check_settings(result: Path, now: dict[str, Any]) -> None:
+    """Refuse to take a row of other settings for the one that is asked for."""
+    differing = differing_keys(io.read_json(result)["settings"], json.loads(json.dumps(now)))
+    if differing:
+        raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}; move it away")
+
+
 def add_run_options(run: argparse.ArgumentParser, plans: Iterable[str]) -> None:
-    """Options of a command that goes through a plan, `dbr_study.py`'s too."""
+    """Options of every command that goes through a plan."""
     run.add_argument("--plan", choices=tuple(plans), required=True, help="which cases")
     run.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
     run.add_argument("--work", type=Path, required=True, help="folder that a killed run goes on in")

@@ -68,6 +68,22 @@ class Case:
         return f"{self.data}-{self.attack}{share}-s{self.seed}{size}-{self.mode}"
 
 
+def open_clean(case: Case, source: str) -> ImageSet:
+    """Open a case's set as it is before the attack.
+
+    Args:
+        case: which.
+        source: path or name of the data.
+    """
+    recipe = fctfast.train.recipes.load_recipe(RECIPES[case.data])
+    return fctfast.open_dataset(
+        source,
+        limit=case.limit or recipe.data.limit,
+        seed=case.seed,
+        image_size=recipe.data.image_size,
+    )
+
+
 def open_case(case: Case, source: str) -> tuple[ImageSet, Tensor]:
     """Open and poison a case's set.
 
@@ -78,11 +94,7 @@ def open_case(case: Case, source: str) -> tuple[ImageSet, Tensor]:
     Returns:
         The set as a victim gets it, and bool [N], True where poisoned.
     """
-    recipe = fctfast.train.recipes.load_recipe(RECIPES[case.data])
-    limit = case.limit or recipe.data.limit
-    clean = fctfast.open_dataset(
-        source, limit=limit, seed=case.seed, image_size=recipe.data.image_size
-    )
+    clean = open_clean(case, source)
     if case.attack == CLEAN:
         return clean, torch.zeros(len(clean), dtype=torch.bool)
     made = attacks.poison(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sd_audits import ATTACKS, add_run_options, attacked
+from sd_audits import ATTACKS, add_run_options, attacked, check_settings
 from sd_moments import CLEAN, RECIPES, Case, open_case
 
 import fctfast
@@ -28,7 +28,6 @@ from fctfast.detect import detect
 from fctfast.detect.shares import AUTO
 from fctfast.report import evaluate
 from fctfast.train import make_progress
-from fctfast.train.differences import differing_keys
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
@@ -168,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 continue
             config = config_of(case, run)
             if result.exists():
-                _check_settings(result, config)
+                check_settings(result, asdict(config))
                 continue
             if case.data not in sources:
                 print(f"{name}: left out, no --source {case.data}=PATH", file=sys.stderr)
@@ -177,14 +176,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             bench = bench or Bench(case, sources[case.data], options.work, options.test_images)
             io.write_json(result, json.loads(json.dumps(bench.run(config))))
     return 0
-
-
-def _check_settings(result: Path, config: DSTConfig) -> None:
-    """Refuse to take a row of other settings for the one that is asked for."""
-    now = json.loads(json.dumps(asdict(config)))
-    differing = differing_keys(io.read_json(result)["settings"], now)
-    if differing:
-        raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}; move it away")
 
 
 def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

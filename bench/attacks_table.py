@@ -1,0 +1,146 @@
+"""The paper's Table 2 in small: every attack, the audit of its set, and D-BR, a row a case.
+
+A case is one attack at one rate on one set. Its row holds the base model on test images, the audit
+against the truth, and D-BR with the shares "auto" round by round until its rule stops it. The case
+without poison is the same network on the unpoisoned set of that seed, measured under every trigger.
+Clean-label attacks come at several rates, of which the smallest that reaches the bar is audited and
+repaired; the others end with their base model. Everything resumes, every case has a folder and a
+row of its own, so several processes may go through parts of a plan (`--only`); run the case
+without poison first, as it prepares what other cases would each train for themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from attacks_case import Bench, not_measured
+from attacks_layout import chosen, lay_out, reaches
+from sd_audits import add_run_options, check_settings
+from sd_moments import CLEAN, RECIPES, Case
+
+from fctfast import attacks, io
+from fctfast.defend import DBRConfig
+
+EXAMPLES = """examples:
+  python bench/attacks_table.py run --plan judged --only none --source cifar10=cifar10.zip \\
+      --work attacked --out bench/results/attacks
+  python bench/attacks_table.py run --plan judged --source cifar10=cifar10.zip \\
+      --work attacked --out bench/results/attacks
+  python bench/attacks_table.py run --plan judged --only-base --only cifar10-sig ...  # all rates
+  python bench/attacks_table.py table --out bench/results/attacks
+"""
+RATE = 0.1
+CLEAN_LABEL_RATES = (0.1, 0.3, 0.5, 0.8, 1.0)
+"""Of the target class; the paper's is .1, of classes two and a half times as large."""
+
+
+def every_attack(data: str, seed: int, target: int) -> list[Case]:
+    """The case without poison, then each attack at its rates."""
+    cases = [Case(data, CLEAN, 0.0, target, seed)]
+    for name in attacks.names():
+        rates = CLEAN_LABEL_RATES if attacks.get(name).kind == "clean-label" else (RATE,)
+        cases += [Case(data, name, rate, target, seed) for rate in rates]
+    return cases
+
+
+PLANS = {
+    "tuning": every_attack("cifar10", 0, 0),
+    "judged": every_attack("cifar10", 10, 3),
+    "digits": every_attack("digits", 0, 3),  # to try the script itself: minutes a case
+}
+
+
+class Plan:
+    """The cases of a plan that are asked for, gone through with the options of the command."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.sources = {"digits": "digits", **dict(p.split("=", 1) for p in options.source)}
+
+    def run(self, cases: Sequence[Case]) -> None:
+        """Go through cases, those of an attack from its smallest rate on."""
+        by_attack: dict[str, list[Case]] = {}
+        for case in cases:
+            if case.data not in self.sources:
+                print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+                continue
+            by_attack.setdefault(case.attack, []).append(case)
+        for attack, ladder in by_attack.items():
+            if attack == CLEAN:
+                for case in ladder:
+                    self.row(case, "clean")
+                continue
+            rows = []
+            for case in sorted(ladder, key=lambda case: case.rate):
+                rows.append(self.row(case, "base"))
+                if reaches(rows[-1]) and not self.options.only_base:
+                    break
+            if not self.options.only_base:
+                self.row(Case(**chosen(rows)["case"]), "repair")
+
+    def row(self, case: Case, part: str) -> dict[str, Any]:
+        """Read a case's row, or make it if it does not have this part."""
+        result = self.options.out / f"{result_name(case)}.json"
+        row: dict[str, Any] = {}
+        if result.exists():
+            check_settings(result, asdict(DBRConfig.from_recipe(RECIPES[case.data])))
+            row = io.read_json(result)
+            if part in row and not (part == "clean" and not_measured(row)):
+                return row
+        print(f"{case.name}: {part}", file=sys.stderr, flush=True)
+        bench = Bench(case, self.sources[case.data], self.options.work, self.options.test_images)
+        made = (
+            bench.without_poison(row)
+            if part == "clean"
+            else bench.attacked(only_base=part == "base")
+        )
+        made = json.loads(json.dumps(made))
+        io.write_json(result, made)
+        return made
+
+
+def result_name(case: Case) -> str:
+    """A row's file; a clean network is measured for a target, which its case's name leaves out."""
+    return f"{case.name}-t{case.target}" if case.attack == CLEAN else case.name
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a plan or print the table; return the exit code."""
+    options = _parser().parse_args(argv)
+    if options.part == "table":
+        rows = [io.read_json(path) for path in sorted(options.out.glob("*.json"))]
+        print("\n".join(lay_out(rows)))
+        return 0
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    # Networks that attacks prepare lie with the rest of what a killed run goes on from.
+    os.environ.setdefault("FCTFAST_CACHE", str(options.work / "prepared"))
+    Plan(options).run([c for c in PLANS[options.plan] if (options.only or "") in c.name])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts_ = parser.add_subparsers(dest="part", required=True)
+    run = parts_.add_parser("run", help="train, audit, repair and measure the cases of a plan")
+    add_run_options(run, PLANS)
+    run.add_argument("--only-base", action="store_true", help="base models alone, at every rate")
+    run.add_argument("--test-images", type=int, help="that measure a network (all)")
+    table = parts_.add_parser("table", help="print the results as Markdown")
+    for part in (run, table):
+        part.add_argument("--out", type=Path, required=True, help="folder of JSON files")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
