@@ -106,14 +106,14 @@ def normalise(
 
 def _crop(images: Tensor, draws: npt.NDArray[np.float64], crop: int) -> Tensor:
     count, height, width, channels = images.shape
-    top, left = np.floor(draws * (2 * crop + 1)).astype(np.int64)
+    drawn = torch.from_numpy(np.floor(draws * (2 * crop + 1)).astype(np.int64))
+    top, left = drawn.to(images.device)
     padded = F.pad(images, (0, 0, crop, crop, crop, crop))
-    rows = (np.arange(count) * (height + 2 * crop) + top)[:, None] + np.arange(height)
-    columns = left[:, None] + np.arange(width)
-    pixels = rows[:, :, None] * (width + 2 * crop) + columns[:, None, :]
+    first, down, across = (torch.arange(n, device=images.device) for n in (count, height, width))
+    rows = (first * (height + 2 * crop) + top)[:, None] + down
+    pixels = rows[:, :, None] * (width + 2 * crop) + (left[:, None] + across)[:, None, :]
     # Whole pixels picked by one flat index: 3.5 times as fast as indexing with three arrays.
-    index = torch.from_numpy(pixels.reshape(-1)).to(images.device)
-    return padded.view(-1, channels).index_select(0, index).view(images.shape)
+    return padded.view(-1, channels).index_select(0, pixels.flatten()).view(images.shape)
 
 
 def _flip(images: Tensor, draws: npt.NDArray[np.float64]) -> Tensor:

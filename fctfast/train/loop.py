@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from fctfast.models import as_feature_model, without_adapter
 from fctfast.train.augment import augment
 from fctfast.train.chunks import backward_in_chunks
-from fctfast.train.precision import forward_context, preferred_memory_format
+from fctfast.train.graphs import Graphs, Outputs
+from fctfast.train.precision import preferred_memory_format
 from fctfast.train.progress import Task
+from fctfast.train.resident import Resident
 from fctfast.train.schedule import learning_rate
 from fctfast.train.settings import FitSettings, SGDSettings
 from fctfast.train.stage import Pass, shuffled_batches
@@ -55,6 +57,9 @@ class TrainingLoop:
         self.layout = preferred_memory_format(device, self.network)
         self.network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
         self.optimiser = make_sgd(self.network, settings.sgd)
+        self.images = Resident(device)
+        self.outputs = Outputs(self.model, settings.precision, device)
+        self.graphs = Graphs(self.outputs)
 
     def run(self, pass_: Pass, length: float, task: Task) -> dict[str, Any]:
         """Train one pass of a run of ``length`` passes and return its record."""
@@ -139,7 +144,7 @@ class TrainingLoop:
         """Features and logits of some images, float32 whatever the network runs in."""
         stage = pass_.stage
         images = augment(
-            stage.data.images[positions].to(self.device),
+            self.images(stage.data, positions),
             stage.data.ids[positions],
             stage.augment,
             mean=self.mean,
@@ -149,16 +154,16 @@ class TrainingLoop:
             epoch=pass_.index,
             memory_format=self.layout,
         )
-        with forward_context(self.settings.precision, self.device):
-            features = self.model.features(images)  # type: ignore[operator]
-            logits = self.model.classify(features)  # type: ignore[operator]
+        # The parts of a batch are held at once, and a graph has one place for its outputs.
+        network = self.outputs if stage.chunk is not None else self.graphs
+        features, logits = network(images)
         if stage.views == 1 and stage.data.num_classes > logits.shape[1]:
             raise ValueError(
                 f"stage {stage.name}: the images have {stage.data.num_classes} classes, but the "
                 f"network gives {logits.shape[1]} logits; build it with num_classes="
                 f"{stage.data.num_classes}"
             )
-        return features.float(), logits.float()
+        return features, logits
 
     def _check_weights(self, pass_: Pass, lr: float) -> None:
         # The last step's gradient shows in no loss; it would be written to the checkpoint.

@@ -25,7 +25,7 @@ def weights(model: nn.Module) -> list[torch.Tensor]:
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
+    return all(torch.equal(x.cpu(), y.cpu()) for x, y in zip(weights(a), weights(b), strict=True))
 
 
 @pytest.fixture(scope="module")

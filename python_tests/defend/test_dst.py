@@ -37,7 +37,7 @@ def weights(model: nn.Module) -> list[Tensor]:
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
+    return all(torch.equal(x.cpu(), y.cpu()) for x, y in zip(weights(a), weights(b), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -211,8 +211,10 @@ def test_the_convergence_is_that_of_the_reference(
         _, fitted = train_extractor(small_set, settings, clean, **NUMBERS, seed=1)
         curves.append(torch.tensor([r["loss"] for r in fitted.history]))
     assert float(curves[0][-1]) < float(curves[0][0])
-    # 30 steps let a last bit grow; a wrong loss would be off from the first.
-    torch.testing.assert_close(curves[0], curves[1], rtol=1e-3, atol=0)
+    # 30 steps let a last bit grow (and a GPU's convolutions, in tf32, have fewer of them); a wrong
+    # loss would be off from the first.
+    rtol = 2e-2 if torch.cuda.is_available() else 1e-3
+    torch.testing.assert_close(curves[0], curves[1], rtol=rtol, atol=0)
 
 
 def test_the_whole_of_d_c_can_be_one_batch(small_set: ImageSet, secure: DSTConfig) -> None:

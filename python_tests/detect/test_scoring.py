@@ -54,8 +54,10 @@ def test_the_same_seed_gives_the_same_bits_in_any_order(
     assert torch.equal(Scores.load(tmp_path / "s.parquet").fct, first.fct)
     order = torch.randperm(len(small_set), generator=torch.Generator().manual_seed(0))
     moved = score(small_set.select(order), model=checkpoint, seed=4, batch_size=33)
-    # Another batch size and order change a network's output in the last bits only.
-    torch.testing.assert_close(moved.fct, first.fct[order], rtol=1e-4, atol=0)
+    # Another batch size and order change a network's output in the last bits only, which a GPU's
+    # convolutions, in tf32, have fewer of.
+    rtol = 1e-2 if torch.cuda.is_available() else 1e-4
+    torch.testing.assert_close(moved.fct, first.fct[order], rtol=rtol, atol=0)
 
 
 def test_any_module_and_any_map_style_dataset(small_set: ImageSet) -> None:

@@ -150,6 +150,7 @@ def test_runs_on_the_current_stream_without_waiting(name: str) -> None:
     arguments = make()
     expected = call(*arguments)
     targets = [torch.zeros_like(a) for a in arguments]
+    torch.cuda.synchronize()  # nothing of the above is still on its way when `side` begins
     side = torch.cuda.Stream()
 
     def work() -> Tensor:

@@ -11,8 +11,9 @@ namespace fctfast::gpu {
 
 // How many shares the columns are cut into: the number with which the units of a large GPU (132 of
 // them, an H100) finish first, each with as many blocks as its registers and shared memory take. A
-// block walks over its tiles, and starting and ending costs it about two more. Never by the GPU at
-// hand, so that all give the same bits; two tiles a share at least.
+// block walks over its tiles, and starting and ending costs it about two more. More shares take more
+// memory, and have to gain a twentieth. Never by the GPU at hand, so that all give the same bits; two
+// tiles a share at least.
 template <typename Products>
 int64_t supcon_splits(const SupConGpuArgs& a, bool backward) {
   constexpr int64_t kUnits = 132, kStart = 2, kMost = 16;
@@ -20,10 +21,10 @@ int64_t supcon_splits(const SupConGpuArgs& a, bool backward) {
   const int64_t tiles = ceil_div(a.columns, Products::kColumns);
   const int64_t blocks =
       ceil_div(a.rows, kBlockRows) * (backward ? ceil_div(supcon_padded_width(a), kChunk) : 1);
-  int64_t best = 1, least = INT64_MAX;
+  int64_t best = 1, least = INT64_MAX / 20;
   for (int64_t splits = 1; splits <= std::min(std::max<int64_t>(tiles / 2, 1), kMost); ++splits) {
     const int64_t time = ceil_div(blocks * splits, slots) * (ceil_div(tiles, splits) + kStart);
-    if (time < least) best = splits, least = time;
+    if (20 * time < 19 * least) best = splits, least = time;
   }
   return best;
 }
