@@ -30,8 +30,7 @@ class SSBA(Attack):
     Args:
         bits: of the secret, which the seed draws; default one for each 8x8 pixels, 4 to 100: 16 at
             32x32, 100 from 80x80 on.
-        psnr: power of the change, in decibels; default 30. Images come out between that and about
-            3 dB above.
+        psnr: of every image, in decibels, but for what clipping takes from the change; default 30.
         model: file of an encoder, as a poisoned set holds it (trigger.safetensors); it has its own
             secret. Default: one is trained.
 

@@ -19,7 +19,7 @@ CELL = 8  # the decoder halves an image three times
 LARGEST = 64  # longer side of what the networks see
 WIDTH = 32  # channels of a layer
 SECRET_WIDTH = 16  # of the secret's map
-CLIP = 3.0  # largest change, in root mean squares of all changes
+CLIP = 3.0  # where single changes level off, in root mean squares of all changes
 BATCH = 64
 
 
@@ -72,9 +72,9 @@ class StampInfo:
 class StegaStamp(nn.Module):
     """Encoder and decoder. Images are float [B, C, H, W] in 0..1, secrets float [B, bits] of 0, 1.
 
-    Both see the image at :func:`working_size`; the change is scaled up to the image. Its root mean
-    square is that of the wanted PSNR and its largest number 3 times as much, which leaves the PSNR
-    somewhat above: a network cannot buy readable bits with visible ones.
+    Both see the image at :func:`working_size`; the change is scaled up to the image. Its power is
+    that of the wanted PSNR by construction, so no network can buy readable bits with visible ones,
+    and all images are changed alike; only clipping to black and white takes from it.
 
     Args:
         info: what it is made for.
@@ -105,7 +105,7 @@ class StegaStamp(nn.Module):
         )  # fmt: skip
 
     def residual(self, images: Tensor, secrets: Tensor) -> Tensor:
-        """The change at the working size, of mean square 1: [B, C, h, w]."""
+        """The change at the working size, of mean square 1 an image: [B, C, h, w]."""
         height, width = self.working
         cells = self.secret(2 * secrets - 1).view(
             len(images), SECRET_WIDTH, height // CELL, 1, width // CELL, 1
@@ -116,13 +116,12 @@ class StegaStamp(nn.Module):
         )
         seen = F.relu(self.look(self._seen(images)))
         made = F.pixel_shuffle(self.encoder(torch.cat([seen, spread], 1)), 2)
-        return unit_power(made)
+        return unit_power(CLIP * torch.tanh(unit_power(made) / CLIP))
 
     def stamped(self, images: Tensor, residual: Tensor, psnr: float | None = None) -> Tensor:
         """Images with a change of :meth:`residual` in them, in 0..1, at their own size."""
         power = 10 ** (-(self.info.psnr if psnr is None else psnr) / 20)
-        change = unit_power(resized(residual, images.shape[2:]))
-        return (images + power * CLIP * torch.tanh(change / CLIP)).clamp(0, 1)
+        return (images + power * unit_power(resized(residual, images.shape[2:]))).clamp(0, 1)
 
     def logits(self, images: Tensor) -> Tensor:
         """What the decoder reads: [B, bits], positive for a 1."""

@@ -44,9 +44,10 @@ class StampTraining:
         start_psnr: the change begins at this PSNR, where bits are found at once, and shrinks to the
             wanted one; default 14.
         shrunk: share of the steps when it has; default .4.
-        specific: weight of the squared cosine between the changes that hide one secret in two
-            images; default 1. Without it all images get nearly the same change (cosine .98 on
-            CIFAR-10; with it .08), which is a blend and not sample-specific.
+        common: cosine that the changes which hide one secret in two images may have; default .5.
+            With 1 all images get nearly the same change, which is a blend and not sample-specific;
+            with 0 they have so little in common that a classifier does not learn the trigger.
+        specific: weight of the squared excess; default 2.
         smooth: weight of changes where the image is smooth and they would be seen; default .1.
     """
 
@@ -55,7 +56,8 @@ class StampTraining:
     lr: float = 2e-3
     start_psnr: float = 14.0
     shrunk: float = 0.4
-    specific: float = 1.0
+    common: float = 0.5
+    specific: float = 2.0
     smooth: float = 0.1
 
 
@@ -149,7 +151,7 @@ def _loss(
     noise = torch.rand(stamped.shape, generator=random).sub_(0.5).to(stamped.device)
     found = network.logits(stamped + noise / 255)
     first, second = F.normalize(change.flatten(1), dim=1).chunk(2)
-    alike = (first * second).sum(1).square().mean()
+    alike = F.relu((first * second).sum(1) - settings.common).square().mean()
     seen = (change.square() * smoothness(resized(images, network.working))).mean()
     # Bits first: a change that nobody can read yet learns only to hide.
     ramp = min(1.0, max(0.0, (done - 0.1) / 0.3))

@@ -94,7 +94,7 @@ def test_hidden_bits_come_back_out_of_images_never_seen(
     assert bits_right(stamp, images) >= 0.95
     changed = stamp.hide(images)
     assert float((stamp.read(changed) == stamp.secret).double().mean()) >= 0.95
-    assert float(psnr(images, changed).min()) >= 29.9  # rounding to bytes costs .05
+    assert float(psnr(images, changed).min()) >= 29.9
 
 
 def test_the_change_is_as_strong_as_the_option_says() -> None:
@@ -105,11 +105,9 @@ def test_the_change_is_as_strong_as_the_option_says() -> None:
         psnr(images, Stamp(net.eval(), torch.ones(4).bool()).hide(images))
         for net in (StegaStamp(info), StegaStamp(weak))
     )
-    assert float((first - 30).min()) > -0.1
-    assert float((first - 33).max()) < 0
-    assert float((second - 40).min()) > -0.4  # as rounding adds a byte's 1/12 to the error
-    change = (Stamp(StegaStamp(info), torch.ones(4).bool()).hide(images).int() - images.int()).abs()
-    assert int(change.max()) <= round(3 * 255 * 10 ** (-30 / 20))
+    # Rounding adds a twelfth of a squared byte to an error of 65 and of 6.5.
+    assert float((first - 30).abs().max()) < 0.02
+    assert float((second - 40).abs().max()) < 0.1
 
 
 def test_an_encoder_is_trained_once_and_from_its_seed_alone(
@@ -231,4 +229,4 @@ def test_cifar_images_hide_16_bits_that_come_back(shared_data: Path, cache: Path
     assert float(psnr(images, changed).min()) >= 28
     assert bits_right(stamp, images) >= 0.95
     assert float((stamp.read(changed) == stamp.secret).double().mean()) >= 0.95
-    assert alike(changed.int() - images.int()) <= 0.3
+    assert alike(changed.int() - images.int()) <= 0.6
