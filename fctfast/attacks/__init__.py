@@ -23,6 +23,8 @@ test time.
 
 What attacks share lies beside them: ``patch.py`` and ``blend.py`` put a pattern on images,
 ``pgd.py`` and ``clean_model.py`` serve attacks that need a network (:meth:`Attack.prepared`),
+``stegastamp.py`` and ``stegastamp_training.py`` hide bits in images for ssba, whose test trigger
+needs its network, too (:meth:`Attack.keep`),
 ``cat.py`` draws, ``trojan_patch.py`` makes a patch for a model, ``exchange.py`` reads and writes
 PNG files.
 

@@ -16,7 +16,7 @@ from fctfast.attacks.pgd import pgd
 from fctfast.attacks.registry import Attack, Form, Kind, register
 from fctfast.data import ImageSet
 from fctfast.models import ModelInfo, load_model
-from fctfast.train import Progress
+from fctfast.train import Progress, resolve_device
 
 BOTTOM_RIGHT = [[0, 0, 255], [0, 255, 0], [255, 0, 255]]
 TOP_LEFT = [[255, 0, 255], [0, 255, 0], [255, 0, 0]]
@@ -81,7 +81,7 @@ class CL(Attack):
     def prepared(
         self, clean: ImageSet, *, target: int, seed: int, progress: Progress | None = None
     ) -> CL:
-        """Read or train the network that the noise is made against."""
+        """Read or train the network that the noise is made against; it goes to the GPU if any."""
         if self.model is not None:
             network, info = load_model(Path(self.model).expanduser())
         else:
@@ -91,6 +91,7 @@ class CL(Attack):
                 f"cl: expected a model of {clean.num_classes} classes and {clean.channels} "
                 f"channels, got one of {info.num_classes} and {info.in_channels}"
             )
+        network.to(resolve_device("auto"))
         return replace(self, ready=Network(network, info, target, seed))
 
     def trigger(self, images: Tensor, *, train: bool) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctfast.train.precision import repeatable_kernels
+
 
 def pgd(
     model: nn.Module,
@@ -28,7 +30,8 @@ def pgd(
 
     Args:
         model: gives logits; it is used in eval mode, and left in the mode it came in.
-        images: uint8 or float [N, H, W, C], in bytes' units.
+        images: uint8 or float [N, H, W, C], in bytes' units, on any device: the work is done where
+            the network is.
         labels: int64 [N], whose loss is raised.
         mean: per channel, in [0, 1] units.
         std: per channel.
@@ -38,24 +41,27 @@ def pgd(
         start: float [N, H, W, C] where to begin; default: at the images. It is moved into the box.
 
     Returns:
-        float32 [N, H, W, C], not rounded.
+        float32 [N, H, W, C], not rounded, on the images' device.
 
     Source: Madry et al. 2018; FCT paper, appendix C.3 (CL).
     """
-    clean = images.float()
+    place = next((p.device for p in model.parameters()), images.device)
+    clean = images.to(place).float()
     low, high = (clean - eps).clamp_min(0), (clean + eps).clamp_max(255)
-    x = (clean if start is None else start).clone().clamp_(low, high)
+    x = (clean if start is None else start.to(place)).clone().clamp_(low, high)
+    labels = labels.to(place)
     shift, scale = (torch.tensor(v, device=x.device)[:, None, None] for v in (mean, std))
     was_training = model.training
     model.eval()
     try:
-        for _ in range(steps):
-            x.requires_grad_()
-            logits = model((x.permute(0, 3, 1, 2) / 255 - shift) / scale)
-            # A sum: an image's gradient does not depend on its neighbours.
-            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-            (slope,) = torch.autograd.grad(loss, x)
-            x = torch.clamp(x.detach() + step * slope.sign(), low, high)
+        with repeatable_kernels(place):
+            for _ in range(steps):
+                x.requires_grad_()
+                logits = model((x.permute(0, 3, 1, 2) / 255 - shift) / scale)
+                # A sum: an image's gradient does not depend on its neighbours.
+                loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+                (slope,) = torch.autograd.grad(loss, x)
+                x = torch.clamp(x.detach() + step * slope.sign(), low, high)
     finally:
         model.train(was_training)
-    return x.detach()
+    return x.detach().to(images.device)

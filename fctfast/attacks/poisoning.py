@@ -29,12 +29,15 @@ class Poisoned:
         poisoned_mask: bool [N], in the order of image_set.
         true_labels: int64 [N], labels before the attack.
         recipe: how to make it again: attack, options, rate, target, seed, source, fingerprint.
+        attack: the attack as it was applied, with whatever it has learnt: the one that triggers a
+            test set. None for imported samples.
     """
 
     image_set: ImageSet
     poisoned_mask: Tensor
     true_labels: Tensor
     recipe: dict[str, Any]
+    attack: Attack | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def poison(
         "source_fingerprint": image_set.fingerprint(),
         "fingerprint": result.fingerprint(),
     }
-    return Poisoned(result, mask, labels.clone(), recipe)
+    return Poisoned(result, mask, labels.clone(), recipe, ready)
 
 
 def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Triggered:
@@ -119,7 +122,7 @@ def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Tr
 
     Args:
         image_set: clean test set; left as it is.
-        attack: the attack.
+        attack: the attack; that of :class:`Poisoned` if it has learnt something.
         target: the target class, default 0.
 
     Returns:

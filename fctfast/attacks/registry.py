@@ -30,6 +30,7 @@ class Attack(ABC):
     visible: ClassVar[bool] = True  # to a person who looks at the image
     sample_specific: ClassVar[bool] = False  # each image has a trigger of its own
     needs_model: ClassVar[bool] = False  # the training trigger; see :meth:`prepared`
+    test_needs_model: ClassVar[bool] = False  # the test trigger, too; see :meth:`keep`
     summary: ClassVar[str]
     source: ClassVar[str]
 
@@ -74,9 +75,21 @@ class Attack(ABC):
             progress: where to report.
 
         Returns:
-            An attack that can be applied with train=True.
+            An attack that can be applied with train=True (and train=False, if `test_needs_model`).
         """
         return self
+
+    def keep(self, folder: Path) -> dict[str, str]:
+        """Write beside a poisoned set what the test trigger needs; most attacks need nothing.
+
+        Args:
+            folder: of the poisoned set.
+
+        Returns:
+            Option -> name of a file in that folder. :func:`fctfast.attacks.recipe_attack` gives
+            the option that file wherever the folder is by then.
+        """
+        return {}
 
     @classmethod
     def traits(cls) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ def save_poisoned(poisoned: Poisoned, folder: str | Path) -> dict[str, Any]:
     (unicode), and paths if the source has them, without pickle: it opens like any other set and
     says nothing about the attack.
     ``truth.parquet`` says which samples are poisoned; only evaluation and reports read it.
+    What the test trigger needs, such as a network, lies beside it (:meth:`Attack.keep`).
     ``recipe.json`` says how the set was made and is written last: a folder with a recipe is whole.
 
     Args:
@@ -59,6 +60,11 @@ def save_poisoned(poisoned: Poisoned, folder: str | Path) -> dict[str, Any]:
         "set_file": SET_FILE,
         "sha256": io.sha256_file(folder / SET_FILE),
     }
+    if poisoned.attack is not None and (kept := poisoned.attack.keep(folder)):
+        recipe["kept"] = {
+            option: {"file": name, "sha256": io.sha256_file(folder / name)}
+            for option, name in kept.items()
+        }
     io.write_json(folder / RECIPE_FILE, recipe)
     return recipe
 
@@ -88,21 +94,43 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
     return recipe
 
 
-def recipe_attack(recipe: dict[str, Any]) -> Attack:
+def recipe_attack(recipe: dict[str, Any], folder: str | Path | None = None) -> Attack:
     """The attack of a recipe, with its options.
 
     Args:
         recipe: from :func:`read_recipe` or ``Poisoned.recipe``.
+        folder: the poisoned set's, for an attack that keeps something there (ssba); default none.
 
     Returns:
         The attack, ready to trigger a test set.
 
     Raises:
-        ValueError: the recipe names no known attack, or its samples were imported.
+        FileNotFoundError: something that the attack kept is gone.
+        ValueError: the recipe names no known attack, its samples were imported, or what the attack
+            kept is not what it was.
     """
     if recipe.get("attack") == IMPORTED:
         raise ValueError(
             "poisoned set: its samples were imported, so the trigger for test images is not known; "
             "name the attack instead of the set (evaluate: --attack in the place of --poisoned)"
         )
-    return get(str(recipe.get("attack")), **recipe.get("options", {}))
+    options = dict(recipe.get("options", {}))
+    if folder is not None:
+        for option, kept in recipe.get("kept", {}).items():
+            options[option] = str(_unchanged(Path(folder) / kept["file"], kept["sha256"]))
+    return get(str(recipe.get("attack")), **options)
+
+
+def _unchanged(path: Path, sha256: str) -> Path:
+    """A kept file, if it is there and the recipe's."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"poisoned set: expected {path}, which the attack's test trigger needs; copy the whole "
+            "folder, or poison again with the same seed"
+        )
+    if (found := io.sha256_file(path)) != sha256:
+        raise ValueError(
+            f"poisoned set: {path} is not the file of the recipe (SHA-256 {found}, expected "
+            f"{sha256}); put that one back"
+        )
+    return path

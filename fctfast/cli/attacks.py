@@ -25,6 +25,7 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
             "form": a.form,
             "visible": a.visible,
             "sample_specific": a.sample_specific,
+            "needs_model": a.needs_model,
             "source": a.source,
             "options": a.options(),
         }
@@ -33,6 +34,8 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
     lines = []
     for a in made:
         lines += [f"{a.name}: {a.summary}", f"    {', '.join(a.traits())}", f"    {a.source}"]
+        if a.needs_model:
+            lines.append("    needs a network: trained once on the clean images, then kept")
         if options := ", ".join(f"{k}={v}" for k, v in a.options().items() if _short(v)):
             lines.append(f"    --option {options}")
     lines += [

@@ -56,7 +56,9 @@ def run(
     asked = runs.Asked("digits", recipe, limit=limit)
     settings = asked.load_recipe()
     clean = asked.open(settings, seed=seed, workers=None, quiet=True)
-    made = attacks.poison(clean, chosen, rate=rate, target=TARGET, seed=seed)
+    made = attacks.poison(
+        clean, chosen, rate=rate, target=TARGET, seed=seed, progress=make_progress(quiet=quiet)
+    )
     made.recipe["source"] = "digits"
     config = asked.config(settings, clean.channels)
     facts = {"recipe": settings.name, "attack": attack, "rate": rate}
@@ -72,7 +74,7 @@ def run(
         say("2. Training a probe, scoring by FCT, splitting; then base training and repair.")
         repaired = DBR(config).run(data, out=out, seed=seed, progress=make_progress(quiet=quiet))
         say("3. Evaluating, with the truth.")
-        result = dbr.findings(out, data, repaired) | _measure(out, chosen, repaired)
+        result = dbr.findings(out, data, repaired) | _measure(out, made.attack or chosen, repaired)
         io.write_json(out / "metrics.json", result)
         for name, records in repaired.history.items():
             folder.write_history(name, records)

@@ -49,6 +49,7 @@ def run(
     target: Annotated[
         str, typer.Option(metavar="CLASS", help="Its target class: name or number.")
     ] = "0",
+    option: common.AttackOption = None,
     model: model_options.Model = None,
     num_classes: model_options.NumClasses = None,
     mean: model_options.Mean = None,
@@ -75,6 +76,8 @@ def run(
         raise ValueError("evaluate: expected --checkpoint or --detection (or both), got neither")
     if attack is not None and poisoned is not None:
         raise ValueError("evaluate: give --attack or --poisoned, which names its own attack")
+    if option and attack is None:
+        raise ValueError("evaluate: --option is of --attack, which is missing")
     result: dict[str, Any] = {}
     if detection is not None:
         if poisoned is None:
@@ -85,7 +88,7 @@ def run(
             checkpoint,
             poisoned,
             data_dir,
-            attack,
+            _named(attack, option),
             target,
             network=(model, num_classes, mean, std),
             data_options={
@@ -127,7 +130,7 @@ def _measure_model(
     checkpoint: Path,
     poisoned: Path | None,
     data_dir: str | None,
-    attack: str | None,
+    attack: Attack | None,
     target: str,
     *,
     network: tuple[str | None, int | None, str | None, str | None],
@@ -165,31 +168,29 @@ def _measure_model(
         )
         given = model_options.statistics(mean, std)
         statistics = given or channel_statistics(data.images)
-    chosen, number = _attack(recipe, attack, target, data)
+    if recipe is not None:
+        attack, number = attacks.recipe_attack(recipe, poisoned), int(recipe["target"])
+    else:
+        number = common.class_number(target, data.class_names)
     place = resolve_device(device)
     measured = evaluate(
         module.to(place),
         data,
-        chosen,
+        attack,
         number,
         mean=statistics[0],
         std=statistics[1],
         batch_size=batch_size,
         device=place,
     )
-    facts = {"attack": chosen.name, "target": number} if chosen else {}
+    facts = {"attack": attack.name, "target": number} if attack else {}
     return {"checkpoint": str(checkpoint), "test_set": data.name, **facts, **measured}
 
 
-def _attack(
-    recipe: dict[str, Any] | None, attack: str | None, target: str, data: ImageSet
-) -> tuple[Attack | None, int]:
+def _named(attack: str | None, option: list[str] | None) -> Attack | None:
     from fctfast import attacks
 
-    if recipe is not None:
-        return attacks.recipe_attack(recipe), int(recipe["target"])
-    number = common.class_number(target, data.class_names)
-    return (attacks.get(attack) if attack else None), number
+    return attacks.get(attack, **common.attack_options(option)) if attack else None
 
 
 def _numbered_as(data: ImageSet, info: ModelInfo) -> ImageSet:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,10 +32,7 @@ def run(
     target: Annotated[
         str, typer.Option(metavar="CLASS", help="Target class: name or number.")
     ] = "0",
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="An option of the attack; may be repeated."),
-    ] = None,
+    option: common.AttackOption = None,
     trigger_image: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Picture for an attack that blends one in."),
@@ -77,7 +73,7 @@ def run(
     from fctfast.data import no_progress, open_dataset, terminal_progress
     from fctfast.train import make_progress
 
-    options = _options(option or [])
+    options = common.attack_options(option)
     if trigger_image is not None:
         options["image"] = str(trigger_image)
     chosen = attacks.get(attack, **options)
@@ -138,16 +134,3 @@ def _source(data_dir: str) -> str:
     if data_dir in {known.name for known in sources()}:
         return data_dir
     return str(Path(data_dir).expanduser().resolve())
-
-
-def _options(pairs: list[str]) -> dict[str, Any]:
-    options = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise ValueError(f"--option: expected KEY=VALUE, got {pair!r}")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from fctfast.attacks import Attack, stegastamp_training
 from fctfast.data import ImageSet
 
 
@@ -27,5 +30,35 @@ def make_set() -> Callable[..., ImageSet]:
             quarantined=(),
             name="random",
         )
+
+    return make
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Made networks are kept here and not in the user's cache."""
+    monkeypatch.setenv("FCTFAST_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hardly_trained(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders of one step: whatever does not depend on how well they hide."""
+    made = functools.partial(stegastamp_training.StampTraining, steps=1, batch_size=2)
+    monkeypatch.setattr(stegastamp_training, "StampTraining", made)
+
+
+@pytest.fixture
+def applicable(hardly_trained: None) -> Callable[[Attack, torch.Tensor], Attack]:
+    """Make an attack ready to trigger test images like these."""
+
+    def make(attack: Attack, images: torch.Tensor) -> Attack:
+        if not attack.test_needs_model:
+            return attack
+        count = len(images)
+        names = tuple(f"class-{i}" for i in range(2))
+        labels = torch.arange(count) % 2
+        some = ImageSet(ids=torch.arange(count), images=images, labels=labels, class_names=names)
+        return attack.prepared(some, target=0, seed=0)
 
     return make

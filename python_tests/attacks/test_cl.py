@@ -21,12 +21,6 @@ def network() -> torch.nn.Module:
     return models.create_model("resnet18", num_classes=4, width=4, seed=1).eval()
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FCTFAST_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def images_of(n: int) -> torch.Tensor:
     made = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (n, 32, 32, 3), dtype=torch.uint8, generator=made)
