@@ -18,7 +18,7 @@ from kernel_model import DEVICES, Device, Floor
 LAUNCHES = 3  # of launch_supcon_as(), each way: rows, the walk, loss or gradient
 
 _ROWS, _CHUNK = 64, 128  # kBlockRows, kChunk
-_WANTED, _MOST = 264, 16  # kWanted, kMost of supcon_splits()
+_UNITS, _START, _MOST = 132, 2, 16  # kUnits, kStart, kMost of supcon_splits()
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Tile:
-    """Of a policy of supcon_products.h: kColumns and an element's bytes.
+    """Of a policy of supcon_products.h: kColumns, an element's bytes and kForwardBlocks.
 
     A warp makes the similarities of 16 rows and all columns of a tile. For each feature it reads
     that many rows and columns from shared memory, whatever the policy.
@@ -80,9 +80,11 @@ class Tile:
 
     columns: int
     element: int
+    forward_blocks: int
 
 
-TILES = {"float32": Tile(32, 4), "tf32": Tile(32, 4), "float16": Tile(64, 2)}
+TILES = {"float32": Tile(32, 4, 2), "tf32": Tile(32, 4, 3), "float16": Tile(64, 2, 3)}
+_BACKWARD_BLOCKS = 2  # kBlocksOnUnit
 _WARP_ROWS = 16  # kWarpRows
 
 
@@ -119,9 +121,16 @@ def needed(case: Case) -> Work:
 def splits(case: Case) -> int:
     """Shares of the columns: supcon_splits()."""
     n, d = case.shape
-    tiles = math.ceil(n / TILES[products_of(case)].columns)
+    tile = TILES[products_of(case)]
+    tiles = math.ceil(n / tile.columns)
     blocks = math.ceil(n / _ROWS) * (_chunks(d) if case.backward else 1)
-    return max(1, min(math.ceil(_WANTED / blocks), tiles // 2, _MOST))
+    slots = _UNITS * (_BACKWARD_BLOCKS if case.backward else tile.forward_blocks)
+    best, least = 1, math.inf
+    for shares in range(1, min(max(tiles // 2, 1), _MOST) + 1):
+        time = math.ceil(blocks * shares / slots) * (math.ceil(tiles / shares) + _START)
+        if 20 * time < 19 * least:
+            best, least = shares, time
+    return best
 
 
 def _padded(width: int) -> int:
