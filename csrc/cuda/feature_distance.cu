@@ -10,11 +10,13 @@ Tensor feature_distance(const Tensor& features, int64_t draws, bool mean) {
   const DeviceGuard guard(features.get_device_index());
   const Tensor dense = aligned(dense_features(features));
   FeatureDistanceArgs args = feature_distance_args(dense, draws, mean);
-  Tensor out = torch::stable::new_empty(features, {draws, args.batch},
-                                        accumulator_type(features.scalar_type()));
+  const ScalarType type = accumulator_type(features.scalar_type());
+  Tensor out = torch::stable::new_empty(features, {draws, args.batch}, type);
   if (dense.numel() == 0) return torch::stable::zero_(out);
+  Tensor partial = torch::stable::new_empty(features, {gpu::feature_distance_scratch(args)}, type);
   args.distance = out.mutable_data_ptr();
-  check_launch(gpu::launch_feature_distance(args, false, current_stream(features)),
+  check_launch(gpu::launch_feature_distance(args, partial.mutable_data_ptr(), false,
+                                            current_stream(features)),
                "feature_distance");
   return out;
 }
@@ -30,7 +32,7 @@ Tensor feature_distance_backward(const Tensor& grad, const Tensor& features, int
   Tensor out = empty_like_features(dense);
   args.grad = dense_grad.const_data_ptr();
   args.grad_features = out.mutable_data_ptr();
-  check_launch(gpu::launch_feature_distance(args, true, current_stream(features)),
+  check_launch(gpu::launch_feature_distance(args, nullptr, true, current_stream(features)),
                "feature_distance_backward");
   return out;
 }
