@@ -9,10 +9,20 @@
 namespace fctfast::gpu {
 
 constexpr int kMapThreads = 128;
-constexpr int kMapBlocksOnUnit = 8;
-// Of a row, in shared memory. A sample and four views take 24 KB: nine blocks on an SM of 228 KB
+constexpr int kMapBlocksOnUnit = 7;
+// Of a row, in shared memory. A sample and four views take 24 KB: seven blocks on an SM of 228 KB
 // have more bytes under way than its share of the memory needs, and two fit on one of 64 KB.
 constexpr int64_t kMapRowBytes = 4800;
+
+constexpr int kMapRows = 1 + kDrawTile;
+
+// The place in `features` of a unit's first pixel of row `r`: the sample's own, then its views'.
+template <typename T>
+__device__ __forceinline__ int64_t first_of_row(const FeatureParams<T>& p, const FeatureUnit& unit,
+                                                int r, int64_t pixel) {
+  const int64_t row = unit.sample + (r == 0 ? 0 : unit.draw + r) * p.batch;
+  return (row * p.width + unit.channel) * p.pixels + pixel;
+}
 
 // Starts the copies of `count` elements from `first` on. `to` gets the whole 16 bytes of memory in
 // which they lie, so they stand behind as many others there as in memory; zeros stand in for what
@@ -21,14 +31,32 @@ template <typename T>
 __device__ __forceinline__ void stage(const FeatureParams<T>& p, int64_t first, int count, T* to) {
   constexpr int kFull = kFullVec<T>;
   const int before = static_cast<int>(first % kFull);
-  const int64_t rest =
-      (1 + p.draws) * p.batch * p.width * p.pixels - first;  // of the features, from `first` on
   const T* from = p.features + (first - before);
+  const int64_t rest = (1 + p.draws) * p.batch * p.width * p.pixels - (first - before);
   for (int i = static_cast<int>(threadIdx.x) * kFull; i < before + count;
        i += kMapThreads * kFull) {
-    const int64_t left = rest + before - i;
-    copy_async_16(to + i, from + i,
-                  left < kFull ? static_cast<int>(left) * static_cast<int>(sizeof(T)) : 16);
+    const int there = rest - i < kFull ? static_cast<int>(rest - i) : kFull;
+    copy_async_16(to + i, from + i, there * static_cast<int>(sizeof(T)));
+  }
+}
+
+// Adds every `step`th vector of the rows from `begin` to `end`.
+template <int V, typename T>
+__device__ __forceinline__ void add_pixels(const T* const (&row)[kMapRows], int views, int begin,
+                                           int end, int step, Accumulator<T> (&sum)[kMapRows]) {
+  using Vector = Vec<T, V>;
+  constexpr int kAtOnce = sizeof(Vector) <= 4 ? 4 : 1;  // more does not fit the registers
+#pragma unroll kAtOnce
+  for (int i = begin; i < end; i += step) {
+#pragma unroll
+    for (int r = 0; r < kMapRows; ++r) {
+      if (r > views) continue;
+      const Vector got = *reinterpret_cast<const Vector*>(row[r] + i);
+      Accumulator<T> part = widen(got.at[0]);
+#pragma unroll
+      for (int v = 1; v < V; ++v) part += widen(got.at[v]);
+      sum[r] += part;
+    }
   }
 }
 
@@ -37,8 +65,6 @@ template <typename T, int V>
 __global__ void __launch_bounds__(kMapThreads, kMapBlocksOnUnit)
     feature_distance_maps_kernel(const FeatureParams<T> p) {
   using Acc = Accumulator<T>;
-  using Vector = Vec<T, V>;
-  constexpr int kRows = 1 + kDrawTile;
   FCT_DYNAMIC_SHARED(staged);
   const int seats = kMapThreads / p.lanes;
   const int seat = static_cast<int>(threadIdx.x) / p.lanes;
@@ -48,40 +74,30 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocksOnUnit)
     const FeatureUnit unit(p, number);
     const int channels = static_cast<int>(unit.end - unit.channel);
     // Of one channel at a time; more than one piece only where a unit is a single channel.
-    Acc sum[kRows] = {}, total[kDrawTile] = {};
+    Acc sum[kMapRows] = {}, total[kDrawTile] = {};
     for (int64_t pixel = 0; pixel < p.pixels; pixel += p.piece) {
       const int64_t left = p.pixels - pixel;
       const int pixels = left < p.piece ? static_cast<int>(left) : p.piece;
-      const T* row[kRows];
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        const int64_t first =
-            ((unit.sample + (r == 0 ? 0 : unit.draw + r) * p.batch) * p.width + unit.channel) *
-                p.pixels +
-            pixel;
-        T* to = reinterpret_cast<T*>(staged + r * p.row_bytes);
-        if (r <= unit.views) stage(p, first, channels * pixels, to);
-        row[r] = to + (V == 1 ? first % kFullVec<T> : 0);
-      }
+#pragma unroll 1
+      for (int r = 0; r <= unit.views; ++r)
+        stage(p, first_of_row(p, unit, r, pixel), channels * pixels,
+              reinterpret_cast<T*>(staged + r * p.row_bytes));
       commit_copies();
+      const T* row[kMapRows];
+#pragma unroll
+      for (int r = 0; r < kMapRows; ++r)
+        row[r] = reinterpret_cast<const T*>(staged + r * p.row_bytes) +
+                 (V == 1 ? first_of_row(p, unit, r, pixel) % kFullVec<T> : 0);
       wait_for_copies<0>();
       __syncthreads();
       for (int base = 0; base < channels; base += seats) {
         const int channel = base + seat;
         if (channel < channels)
-          for (int i = channel * pixels + lane * V; i < (channel + 1) * pixels; i += p.lanes * V)
-#pragma unroll
-            for (int r = 0; r < kRows; ++r) {
-              if (r > unit.views) continue;
-              const Vector got = *reinterpret_cast<const Vector*>(row[r] + i);
-              Acc part = widen(got.at[0]);
-#pragma unroll
-              for (int v = 1; v < V; ++v) part += widen(got.at[v]);
-              sum[r] += part;
-            }
+          add_pixels<V>(row, unit.views, channel * pixels + lane * V, (channel + 1) * pixels,
+                        p.lanes * V, sum);
         if (left > p.piece) continue;  // the channel goes on in the next piece
 #pragma unroll
-        for (int r = 0; r < kRows; ++r)
+        for (int r = 0; r < kMapRows; ++r)
           sum[r] = lane_sum(sum[r], p.lanes) / static_cast<Acc>(p.pixels);
 #pragma unroll
         for (int k = 0; k < kDrawTile; ++k) {
@@ -90,7 +106,7 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocksOnUnit)
           if (lane == 0 && k < unit.views) total[k] += d * d;
         }
 #pragma unroll
-        for (int r = 0; r < kRows; ++r) sum[r] = 0;
+        for (int r = 0; r < kMapRows; ++r) sum[r] = 0;
       }
       __syncthreads();  // before the next piece or unit is copied over this one
     }

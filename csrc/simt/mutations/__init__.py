@@ -29,6 +29,7 @@ MUTATIONS = (
     *contrastive_views.MUTATIONS,
     *fct_views.MUTATIONS,
     *feature_distance.FORWARD,
+    *feature_distance.MAPS,
     *feature_distance.BACKWARD,
     *supcon_loss.MUTATIONS,
     *warp_distance.FORWARD,
@@ -45,6 +46,7 @@ EQUIVALENT = {
     "pixels in one step unless lanes is 32",
     "feature_distance.h: more or fewer warps a sample": "another order of the same sum, right as "
     "well",
+    "feature_maps.h: other lanes, shares of the channels or pieces that fit": "likewise",
     "*.h: no early return for zero sizes": "zero units of work make a grid of zero blocks, which "
     "is not launched",
     "feature_distance.h: a division by one pixel": "gives the same bits",
