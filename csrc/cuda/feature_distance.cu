@@ -13,7 +13,8 @@ Tensor feature_distance(const Tensor& features, int64_t draws, bool mean) {
   const ScalarType type = accumulator_type(features.scalar_type());
   Tensor out = torch::stable::new_empty(features, {draws, args.batch}, type);
   if (dense.numel() == 0) return torch::stable::zero_(out);
-  Tensor partial = torch::stable::new_empty(features, {gpu::feature_distance_scratch(args)}, type);
+  const int64_t numbers = gpu::feature_distance_scratch(args);
+  Tensor partial = numbers == 0 ? out : torch::stable::new_empty(features, {numbers}, type);
   args.distance = out.mutable_data_ptr();
   check_launch(gpu::launch_feature_distance(args, partial.mutable_data_ptr(), false,
                                             current_stream(features)),

@@ -205,15 +205,14 @@ cudaError_t launch_feature_rows(FeatureParams<T> p, cudaStream_t stream) {
 
 inline bool pixels_innermost(const FeatureDistanceArgs& a) { return a.pixels_last && a.pixels > 1; }
 
-// Channels of a part: of a row all of them; of a map, where they lie innermost, about 16 KB but
-// neighbours of 256 bytes at least. By a row's size alone, see MapPlan.
+// Channels of a part: of a row all of them; of a map whose channels lie innermost 64 threads'
+// vectors, which leaves a block four lanes a channel, with several pixels' loads under way in each.
+// By a row's size alone, see MapPlan.
 inline int64_t feature_share(const FeatureDistanceArgs& a) {
   const int64_t size = a.kind == ScalarKind::f64 ? 8 : a.kind == ScalarKind::f32 ? 4 : 2;
   if (a.pixels == 1) return a.width;
-  if (a.pixels_last) return map_plan(a.width, a.pixels, size).share;
-  int64_t share = 256 / size;
-  while (2 * share * a.pixels * size <= 16384) share *= 2;
-  return std::min(share, a.width);
+  return a.pixels_last ? map_plan(a.width, a.pixels, size).share
+                       : std::min(a.width, 64 * 16 / size);
 }
 
 inline int64_t feature_parts(const FeatureDistanceArgs& a) {

@@ -17,6 +17,7 @@ KERNELS: dict[str, tuple[str, str]] = {
     "contrastive_views": ("contrastive_views", "bits_of_the_cpu_kernel"),
     "fct_views": ("fct_views", ""),
     "feature_distance": ("feature_distance", ""),
+    "feature_distance_maps": ("feature_distance", "maps or depend or more_draws"),
     "feature_distance_backward": ("feature_distance", "gradient or gradcheck"),
     "supcon_loss": ("supcon_loss", "ragged_widths or (float64 and shape1) or no_one or without"),
     "warp_distance": ("warp_distance", ""),
