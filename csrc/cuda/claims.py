@@ -25,10 +25,12 @@ class Claim:
     since: int = 0  # the first architecture that has it
 
 
-_T_V = r"<(?P<T>[\w ]+), (?P<V>\d+), "
+_T_V = r"<(?P<T>[\w ]+), (?P<V>\d+)[,>]"
 CLAIMS = (
     Claim(rf"fct_views_kernel{_T_V}", ("st.global.cs 16",)),
     Claim(rf"feature_distance_kernel{_T_V}", ("ld.global 16",)),
+    Claim(rf"feature_distance_maps_kernel{_T_V}", ("ld.shared 16",)),
+    Claim(r"feature_distance_maps_kernel<", ("cp.async.cg",), since=80),
     Claim(rf"feature_distance_backward_kernel{_T_V}", ("ld.global 16", "st.global.cs 16")),
     Claim(rf"warp_distance_kernel{_T_V}", ("ld.global 16",)),
     Claim(r"warp_distance_backward_kernel<", ("st.global.cs",)),

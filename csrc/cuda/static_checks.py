@@ -77,6 +77,8 @@ DYNAMIC_SHARED = (
     # The table of normalised bytes, for three channels.
     (r"fct_views_kernel<(Half|BFloat16), \d+, false, ", 3 * 256 * 2),
     (r"fct_views_kernel<", 3 * 256 * 4),
+    # MapPlan: 24 channels of 7 x 7 float32 or 48 of 16 bits, and the start of a row, five times.
+    (r"feature_distance_maps_kernel<", 5 * (4704 + 16)),
     # SupConShared::kBytes.
     (r"supcon_\w+_kernel<FloatProducts, \w+, 2>", 77_824),
     (r"supcon_\w+_kernel<FloatProducts, \w+, 1>", 60_416),

@@ -155,14 +155,16 @@ py::array_t<uint8_t> run_feature_distance(const py::array& features, int64_t dra
   a.kind = kind_of(kind);
   a.scale = scale;
   if (grad.is_none()) {
+    void* partial = buffers.output(
+        "partial", static_cast<size_t>(feature_distance_scratch(a)) * accumulator_size(a.kind));
     a.distance =
         buffers.output("distance", static_cast<size_t>(draws * a.batch) * accumulator_size(a.kind));
-    feature_distance(a, false);
+    feature_distance(a, partial, false);
     return Buffers::take(a.distance);
   }
   a.grad = buffers.input("grad", grad.cast<py::array>());
   a.grad_features = buffers.output("grad_features", static_cast<size_t>(features.nbytes()));
-  feature_distance(a, true);
+  feature_distance(a, nullptr, true);
   return Buffers::take(a.grad_features);
 }
 

@@ -11,7 +11,12 @@ from fctfast.ops import feature_distance, reference
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # Samples, features; 60 are seven and a half GPU vectors in 16 bits.
 SHAPES = [(256, 512), (252, 507), (251, 123), (3, 1), (2, 16), (1, 4099), (5, 60)]
-MAPS = [(64, 128, 4, 4), (63, 123, 7, 5), (5, 16, 1, 1), (2, 3, 33, 31), (3, 24, 30, 20)]
+# The last five are shared out over the GPU's blocks: 49 pixels a lane, 8 x 8 in vectors, a channel
+# in several pieces (vectors or not, the last row's end on no 16 bytes), many small channels.
+MAPS = [
+    (64, 128, 4, 4), (63, 123, 7, 5), (5, 16, 1, 1), (2, 3, 33, 31), (3, 24, 30, 20),
+    (3, 301, 7, 7), (2, 264, 8, 8), (1, 2, 51, 49), (1, 2, 52, 48), (2, 1500, 1, 2),
+]  # fmt: skip
 OP = torch.ops.fctfast.feature_distance
 # One float32 rounding of a sum held in 32 lanes: a few units of 2^-24.
 BOUND = 1e-6
@@ -43,7 +48,7 @@ def test_vectors_against_float64(
     assert_close_to_reference(ours, plain, exact, BOUND)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("shape", MAPS)
 def test_maps_are_pooled_and_both_layouts_agree(
@@ -56,10 +61,31 @@ def test_maps_are_pooled_and_both_layouts_agree(
     features = random(2 * shape[0], *shape[1:], dtype=dtype)
     if channels_last:
         features = features.contiguous(memory_format=torch.channels_last)
-    ours = feature_distance(features.to(device)).cpu()
-    exact = reference.feature_distance(features.double())
-    plain = reference.feature_distance(features.float())
-    assert_close_to_reference(ours, plain, exact, BOUND)
+    ours = feature_distance(features.to(device), 1, "mean").cpu()
+    exact = reference.feature_distance(features.double(), 1, "mean")
+    wide = dtype == torch.float64
+    plain = exact if wide else reference.feature_distance(features.float(), 1, "mean")
+    assert_close_to_reference(ours, plain, exact, 1e-14 if wide else BOUND)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("shape", [(40,), (150, 7, 7), (300, 4, 4), (2, 50, 49)])
+def test_the_bits_of_a_distance_depend_on_its_two_rows_alone(
+    shape: tuple[int, ...], channels_last: bool, dtype: torch.dtype, device: str
+) -> None:
+    features = random(7, 3, *shape, dtype=dtype)  # six draws of three samples
+
+    def distance(part: Tensor, draws: int) -> Tensor:
+        rows = part.flatten(0, 1)
+        if channels_last and len(shape) == 3:
+            rows = rows.contiguous(memory_format=torch.channels_last)
+        return feature_distance(rows.to(device), draws).cpu()
+
+    together = distance(features, 6)
+    for sample, draw in ((0, 0), (1, 3), (2, 5)):
+        pair = features[[0, draw + 1], sample : sample + 1]
+        assert torch.equal(distance(pair, 1), together[draw, sample : sample + 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
@@ -94,10 +120,14 @@ def test_gradient_with_a_random_upstream(
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
+@pytest.mark.parametrize("shape", [(40,), (60, 5, 5)])
 def test_more_draws_than_a_gpu_tile_of_four(
-    dtype: torch.dtype, device: str, assert_close_to_reference: Callable[..., None]
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    device: str,
+    assert_close_to_reference: Callable[..., None],
 ) -> None:
-    features = random(7 * 5, 40, dtype=dtype)
+    features = random(7 * 5, *shape, dtype=dtype)
     ours = feature_distance(features.to(device), 6).cpu()
     exact = reference.feature_distance(features.double(), 6)
     plain = exact if dtype == torch.float64 else reference.feature_distance(features.float(), 6)

@@ -62,14 +62,14 @@ def contrastive_views(kind: str, ragged: bool) -> Iterator[Case]:
 
 
 def feature_distance(kind: str, ragged: bool) -> Iterator[Case]:
-    # Short samples are a warp's, those of more than 4,096 values a block's; five draws are more
-    # than a tile of four.
-    width, pixels = (11, 15) if ragged else (264, 16)
-    rows = bits_of(kind, 2 * (1 + 5), width * pixels)
+    # Short samples are a warp's, long ones a block's, those of 264 channels several blocks'; 2,405
+    # pixels come to shared memory in pieces. Five draws are more than a tile of four.
     grad = bits_of("float64" if kind == "float64" else "float32", 5, 2, seed=1)
-    for pixels_last in (False, True):
-        for upstream in (None, grad):
-            yield "feature_distance", [rows, 5, width, pixels, pixels_last, kind, 0.5, upstream]
+    for width, pixels in ((11, 15), (1, 2405)) if ragged else ((264, 16),):
+        rows = bits_of(kind, 2 * (1 + 5), width * pixels)
+        for pixels_last in (False, True):
+            for upstream in (None, grad):
+                yield "feature_distance", [rows, 5, width, pixels, pixels_last, kind, 0.5, upstream]
 
 
 def warp_distance(kind: str, ragged: bool) -> Iterator[Case]:

@@ -2,32 +2,14 @@
 //
 // A channel's sums belong to a few lanes, which add its pixels and then hold the pooled value of
 // the sample and of up to kDrawTile of its views at once: for the usual number of draws each
-// feature is read exactly once. No thread adds to what another owns.
+// feature is read exactly once. No thread adds to what another owns. The forward of maps whose
+// pixels lie innermost is in feature_maps.h.
 #pragma once
 
-#include <algorithm>
-
-#include "../args.h"
-#include "../divider.h"
-#include "reduce.h"
+#include "feature_maps.h"
+#include "feature_params.h"
 
 namespace fctfast::gpu {
-
-constexpr int kDrawTile = 4;
-
-template <typename T>
-struct FeatureParams {
-  using Acc = Accumulator<T>;
-  const T* features;  // [(1 + draws) * batch, width, pixels] or [..., pixels, width]
-  int64_t batch, draws, width, pixels;
-  Acc scale;           // of the distance; in the backward 2 * scale / pixels
-  Acc* distance;       // [draws][batch]
-  const Acc* grad;     // [draws][batch]
-  T* grad_features;    // like features
-  Divider per_sample;  // tiles of draws; in the backward units of channels
-  int lanes;           // of a warp, that share a channel's pixels (a power of two)
-  int team_warps;      // of the forward: warps that share a sample
-};
 
 // Which of its warp's channels (or V channels) a thread works for, and as which of their lanes.
 // Neighbouring threads read neighbouring memory: pixels of a channel, or channels of a pixel.
@@ -83,34 +65,35 @@ struct Pool {
   }
 };
 
-template <typename T, int V, bool PixelsLast>
+// Rows, and maps whose channels lie innermost.
+template <typename T, int V>
 __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     feature_distance_kernel(const FeatureParams<T> p) {
   using Acc = Accumulator<T>;
-  using Pooled = Pool<T, V, PixelsLast>;
+  using Pooled = Pool<T, V, false>;
   const int team_threads = p.team_warps * kWarp, teams = kThreads / team_threads;
   const int member = static_cast<int>(threadIdx.x) % team_threads;
-  const Seat seat = seat_of<PixelsLast>(p.lanes);
-  const int unit = member / kWarp * (kWarp / p.lanes) + seat.unit;
-  const int64_t step = static_cast<int64_t>(team_threads / p.lanes) * Pooled::kChannels;
-  const int64_t items = p.batch * p.per_sample.divisor;
-  for (int64_t first = blockIdx.x * static_cast<int64_t>(teams); first < items;
+  const Seat seat = seat_of<false>(p.lanes);
+  const int channel_of_team = (member / kWarp * (kWarp / p.lanes) + seat.unit) * V;
+  const int64_t step = static_cast<int64_t>(team_threads / p.lanes) * V;
+  const int64_t units = p.batch * p.parts.count * p.by_tiles.divisor;
+  for (int64_t first = blockIdx.x * static_cast<int64_t>(teams); first < units;
        first += static_cast<int64_t>(gridDim.x) * teams) {
-    const int64_t item = first + static_cast<int>(threadIdx.x) / team_threads;
-    const Divided tile = divide(item, p.per_sample);
-    const int64_t sample = tile.quotient, draw = tile.rest * kDrawTile;
-    const bool present = item < items;
+    const int64_t number = first + static_cast<int>(threadIdx.x) / team_threads;
+    const bool present = number < units;
+    const FeatureUnit unit(p, number);
     Acc total[kDrawTile] = {};
-    for (int64_t base = 0; base < p.width; base += step) {
-      const int64_t channel = base + int64_t{unit} * Pooled::kChannels;
-      const bool active = present && channel < p.width;
+    for (int64_t base = 0; base < p.share; base += step) {
+      const int64_t channel = unit.channel + base + channel_of_team;
+      const bool active = present && channel < unit.end;
       Pooled own, view;
-      own.run(p, sample, channel, seat, active);
+      own.run(p, unit.sample, channel, seat, active);
 #pragma unroll
       for (int k = 0; k < kDrawTile; ++k) {
-        view.run(p, (draw + k + 1) * p.batch + sample, channel, seat, active && draw + k < p.draws);
+        view.run(p, (unit.draw + k + 1) * p.batch + unit.sample, channel, seat,
+                 active && k < unit.views);
 #pragma unroll
-        for (int v = 0; v < Pooled::kChannels; ++v) {
+        for (int v = 0; v < V; ++v) {
           const Acc d = own.sum[v] - view.sum[v];
           total[k] += d * d;
         }
@@ -120,10 +103,15 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     for (int k = 0; k < kDrawTile; ++k)
       if (seat.lane != 0) total[k] = 0;
     team_sums(total, p.team_warps);
-    if (present && member == 0)
-      for (int k = 0; k < kDrawTile && draw + k < p.draws; ++k)
-        p.distance[(draw + k) * p.batch + sample] = total[k] * p.scale;
+    if (present && member == 0) put_distances(p, unit, total);
   }
+}
+
+// Of maps shared out over several blocks.
+template <typename Acc>
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    feature_distance_finish_kernel(const Parts<Acc> parts, int64_t items) {
+  parts.add_up(items);
 }
 
 // Writes `value`, or its negative, to every pixel of the thread's channels in a row's gradient.
@@ -178,34 +166,86 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
   }
 }
 
+// ---- launching -------------------------------------------------------------------------------
+
+// As many lanes as a channel has vectors of pixels; or, where channels lie innermost, enough to
+// give a block work, with 32 bytes of channels side by side.
+template <bool PixelsLast>
+int lanes_of(int64_t pixels, int vector, int64_t units) {
+  const int64_t most = PixelsLast ? ceil_div(pixels, vector) : std::min(pixels, kThreads / units);
+  int lanes = 1;
+  while (lanes < (PixelsLast ? kWarp : kWarp / 2) && lanes < most) lanes *= 2;
+  return lanes;
+}
+
 template <typename T, int V, bool PixelsLast>
-cudaError_t launch_feature_distance_as(FeatureParams<T> p, bool backward, cudaStream_t stream) {
-  // As many lanes as a channel has vectors of pixels; or, where channels lie innermost, enough to
-  // give a block work, with 32 bytes of channels side by side.
+cudaError_t launch_feature_gradient(FeatureParams<T> p, cudaStream_t stream) {
   const int64_t units = p.width / Pool<T, V, PixelsLast>::kChannels;
-  const int64_t most = PixelsLast ? ceil_div(p.pixels, V) : std::min(p.pixels, kThreads / units);
-  p.lanes = 1;
-  while (p.lanes < (PixelsLast ? kWarp : kWarp / 2) && p.lanes < most) p.lanes *= 2;
-  if (backward) {
-    p.per_sample = make_divider(units);
-    return launch(feature_distance_backward_kernel<T, V, PixelsLast>,
-                  grid_for(ceil_div(p.batch * units, kThreads / p.lanes)), kThreads, 0, stream, p);
-  }
+  p.lanes = lanes_of<PixelsLast>(p.pixels, V, units);
+  p.per_sample = make_divider(units);
+  return launch(feature_distance_backward_kernel<T, V, PixelsLast>,
+                grid_for(ceil_div(p.batch * units, kThreads / p.lanes)), kThreads, 0, stream, p);
+}
+
+template <typename T, int V>
+cudaError_t launch_feature_rows(FeatureParams<T> p, cudaStream_t stream) {
+  const int64_t units = p.share / V;
+  p.lanes = lanes_of<false>(p.pixels, V, units);
   // About two vectors of each row a thread, so that small batches reach every unit. Never by the
   // batch itself: a sample's bits must not depend on its neighbours.
   p.team_warps = 1;
   while (p.team_warps < kThreads / kWarp && kWarp * p.team_warps < units * p.lanes &&
-         p.width * p.pixels > 2 * V * kWarp * p.team_warps)
+         p.share * p.pixels > 2 * V * kWarp * p.team_warps)
     p.team_warps *= 2;
   const int64_t teams = kThreads / kWarp / p.team_warps;
-  p.per_sample = make_divider(ceil_div(p.draws, kDrawTile));
-  const int64_t items = p.batch * p.per_sample.divisor;
-  return launch(feature_distance_kernel<T, V, PixelsLast>, grid_for(ceil_div(items, teams)),
-                kThreads, 0, stream, p);
+  return launch(feature_distance_kernel<T, V>,
+                grid_for(ceil_div(p.batch * p.parts.count * p.by_tiles.divisor, teams)), kThreads,
+                0, stream, p);
+}
+
+inline bool pixels_innermost(const FeatureDistanceArgs& a) { return a.pixels_last && a.pixels > 1; }
+
+// Channels of a part: of a row all of them; of a map whose channels lie innermost 64 threads'
+// vectors, which leaves a block four lanes a channel, with several pixels' loads under way in each.
+// By a row's size alone, see MapPlan.
+inline int64_t feature_share(const FeatureDistanceArgs& a) {
+  const int64_t size = a.kind == ScalarKind::f64 ? 8 : a.kind == ScalarKind::f32 ? 4 : 2;
+  if (a.pixels == 1) return a.width;
+  return a.pixels_last ? map_plan(a.width, a.pixels, size).share
+                       : std::min(a.width, 64 * 16 / size);
+}
+
+inline int64_t feature_parts(const FeatureDistanceArgs& a) {
+  return ceil_div(a.width, feature_share(a));
+}
+
+// Numbers of the accumulator's type that the forward needs as scratch; 0: none.
+inline int64_t feature_distance_scratch(const FeatureDistanceArgs& a) {
+  const int64_t parts = feature_parts(a);
+  return parts > 1 ? a.draws * a.batch * parts : 0;
 }
 
 template <typename T>
-cudaError_t launch_feature_distance_of(const FeatureDistanceArgs& a, bool backward,
+cudaError_t launch_feature_distance_forward(const FeatureDistanceArgs& a, void* partial,
+                                            FeatureParams<T> p, cudaStream_t stream) {
+  using Acc = Accumulator<T>;
+  p.parts = {static_cast<Acc*>(partial), static_cast<Acc*>(a.distance), feature_parts(a),
+             static_cast<Acc>(a.scale)};
+  p.share = feature_share(a);
+  p.by_tiles = make_divider(ceil_div(p.draws, kDrawTile));
+  p.by_parts = make_divider(p.parts.count);
+  const cudaError_t error = pixels_innermost(a) ? launch_feature_maps(p, stream)
+                            : a.width % kFullVec<T> == 0
+                                ? launch_feature_rows<T, kFullVec<T>>(p, stream)
+                                : launch_feature_rows<T, 1>(p, stream);
+  if (error != cudaSuccess || p.parts.count == 1) return error;
+  const int64_t items = p.draws * p.batch;
+  return launch(feature_distance_finish_kernel<Acc>, add_up_grid(items), kThreads, 0, stream,
+                p.parts, items);
+}
+
+template <typename T>
+cudaError_t launch_feature_distance_of(const FeatureDistanceArgs& a, void* partial, bool backward,
                                        cudaStream_t stream) {
   using Acc = Accumulator<T>;
   constexpr int kFull = kFullVec<T>;
@@ -215,26 +255,28 @@ cudaError_t launch_feature_distance_of(const FeatureDistanceArgs& a, bool backwa
   p.draws = a.draws;
   p.width = a.width;
   p.pixels = a.pixels;
-  p.scale = static_cast<Acc>(backward ? 2.0 * a.scale / static_cast<double>(a.pixels) : a.scale);
-  p.distance = static_cast<Acc*>(a.distance);
+  if (a.batch * a.width * a.pixels == 0) return cudaSuccess;
+  if (!backward) return launch_feature_distance_forward(a, partial, p, stream);
+  p.scale = static_cast<Acc>(2.0 * a.scale / static_cast<double>(a.pixels));
   p.grad = static_cast<const Acc*>(a.grad);
   p.grad_features = static_cast<T*>(a.grad_features);
-  if (a.batch * a.width * a.pixels == 0) return cudaSuccess;
-  if (a.pixels_last && a.pixels > 1)
-    return a.pixels % kFull == 0 ? launch_feature_distance_as<T, kFull, true>(p, backward, stream)
-                                 : launch_feature_distance_as<T, 1, true>(p, backward, stream);
-  return a.width % kFull == 0 ? launch_feature_distance_as<T, kFull, false>(p, backward, stream)
-                              : launch_feature_distance_as<T, 1, false>(p, backward, stream);
+  if (pixels_innermost(a))
+    return a.pixels % kFull == 0 ? launch_feature_gradient<T, kFull, true>(p, stream)
+                                 : launch_feature_gradient<T, 1, true>(p, stream);
+  return a.width % kFull == 0 ? launch_feature_gradient<T, kFull, false>(p, stream)
+                              : launch_feature_gradient<T, 1, false>(p, stream);
 }
 
-// Returns the launch's own error; `features` and its gradient start on 16 bytes.
-inline cudaError_t launch_feature_distance(const FeatureDistanceArgs& a, bool backward,
-                                           cudaStream_t stream) {
+// Returns the launch's own error; `features` and its gradient start on 16 bytes. partial:
+// feature_distance_scratch(a) numbers; forward.
+inline cudaError_t launch_feature_distance(const FeatureDistanceArgs& a, void* partial,
+                                           bool backward, cudaStream_t stream) {
   switch (a.kind) {
-    case ScalarKind::f32: return launch_feature_distance_of<float>(a, backward, stream);
-    case ScalarKind::f64: return launch_feature_distance_of<double>(a, backward, stream);
-    case ScalarKind::f16: return launch_feature_distance_of<Half>(a, backward, stream);
-    case ScalarKind::bf16: return launch_feature_distance_of<BFloat16>(a, backward, stream);
+    case ScalarKind::f32: return launch_feature_distance_of<float>(a, partial, backward, stream);
+    case ScalarKind::f64: return launch_feature_distance_of<double>(a, partial, backward, stream);
+    case ScalarKind::f16: return launch_feature_distance_of<Half>(a, partial, backward, stream);
+    case ScalarKind::bf16:
+      return launch_feature_distance_of<BFloat16>(a, partial, backward, stream);
   }
   return cudaErrorInvalidValue;
 }

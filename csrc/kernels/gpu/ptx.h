@@ -25,6 +25,10 @@ __device__ __forceinline__ void copy_async_16(void* shared, const void* global, 
                "l"(global), "r"(bytes)
                : "memory");
 #elif defined(__CUDA_ARCH__)
+  if (bytes == 16) {
+    *static_cast<uint4*>(shared) = __ldg(static_cast<const uint4*>(global));
+    return;
+  }
   for (int i = 0; i < 16; ++i)
     static_cast<char*>(shared)[i] = i < bytes ? static_cast<const char*>(global)[i] : char{0};
 #elif !defined(__CUDACC__)

@@ -11,7 +11,7 @@
 #include "../args.h"
 #include "../bilinear.h"
 #include "../divider.h"
-#include "reduce.h"
+#include "parts.h"
 
 namespace fctfast::gpu {
 
@@ -31,12 +31,11 @@ struct WarpParams {
   int64_t batch, draws, channels;
   int32_t height, width;
   // Blocks that share an item: parts of the pixels times parts of the channels.
-  int64_t parts, pixel_parts;
+  int64_t pixel_parts;
+  Parts<Acc> parts;  // of the distances [draws][batch]
   Divider by_parts, by_draws, by_plane, by_tiles;
   int pixel_threads;  // threads of a block along pixels (a power of two); the rest: channels
-  Acc scale;          // of the distance; in the backward twice that
-  Acc* partial;       // [batch][draws][parts]
-  Acc* distance;      // [draws][batch]
+  Acc scale;          // of the gradient
   const Acc* grad;    // [draws][batch]
   T* grad_x;          // like x
   const Acc* fills;   // [channels] on the device, or null: `fill`
@@ -115,7 +114,7 @@ __device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, 
   const int channel_thread = static_cast<int>(threadIdx.x) / p.pixel_threads;
   const int channel_threads = kThreads / p.pixel_threads;
   const int64_t first_channel = int64_t{channel_part} * channel_threads + channel_thread;
-  const int64_t channel_step = p.parts / p.pixel_parts * channel_threads;
+  const int64_t channel_step = p.parts.count / p.pixel_parts * channel_threads;
   const int64_t item = draw * p.batch + sample;
   Acc sum = 0;
   for (int64_t pixel = (int64_t{pixel_part} * p.pixel_threads + pixel_thread) * V;
@@ -144,33 +143,21 @@ __device__ __forceinline__ Accumulator<T> part_distance(const WarpParams<T>& p, 
 template <typename T, int V, bool Bilinear>
 __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     warp_distance_kernel(const WarpParams<T> p) {
-  const int64_t units = p.draws * p.batch * p.parts;
+  const int64_t units = p.draws * p.batch * p.parts.count;
   for (int64_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
     const Divided of_item = divide(unit, p.by_parts);
     const Divided of_sample = divide(of_item.quotient, p.by_draws);
     const int64_t sample = of_sample.quotient, draw = of_sample.rest;
     Accumulator<T> sum[1] = {part_distance<T, V, Bilinear>(p, sample, draw, of_item.rest)};
     team_sums(sum, kThreads / kWarp);
-    if (threadIdx.x != 0) continue;
-    if (p.parts == 1) {
-      p.distance[draw * p.batch + sample] = sum[0] * p.scale;
-    } else {
-      p.partial[unit] = sum[0];
-    }
+    if (threadIdx.x == 0) p.parts.put(draw * p.batch + sample, of_item.rest, sum[0]);
   }
 }
 
-template <typename T>
+template <typename Acc>
 __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
-    warp_distance_finish_kernel(const WarpParams<T> p) {
-  const int64_t items = p.draws * p.batch, step = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t item = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; item < items;
-       item += step) {
-    Accumulator<T> sum = 0;
-    const Divided of_sample = divide(item, p.by_draws);
-    for (int64_t part = 0; part < p.parts; ++part) sum += p.partial[item * p.parts + part];
-    p.distance[of_sample.rest * p.batch + of_sample.quotient] = sum * p.scale;
-  }
+    warp_distance_finish_kernel(const Parts<Acc> parts, int64_t items) {
+  parts.add_up(items);
 }
 
 // The pixel of the warp, before the shift in nearest mode, whose sampling point comes closest to
@@ -324,15 +311,16 @@ cudaError_t launch_warp_distance_as(const WarpDistanceArgs& a, WarpParams<T> p, 
     return launch(warp_distance_backward_kernel<T, Bilinear>, grid_for(ceil_div(units, kThreads)),
                   kThreads, 0, stream, p);
   }
-  const unsigned grid = grid_for(a.draws * a.batch * p.parts);
+  const unsigned grid = grid_for(a.draws * a.batch * p.parts.count);
   const cudaError_t error =
       warp_vector(a) == 1
           ? launch(warp_distance_kernel<T, 1, Bilinear>, grid, kThreads, 0, stream, p)
           : launch(warp_distance_kernel<T, kWarpVec<T, Bilinear>, Bilinear>, grid, kThreads, 0,
                    stream, p);
-  if (error != cudaSuccess || p.parts == 1) return error;
-  return launch(warp_distance_finish_kernel<T>, grid_for(ceil_div(a.draws * a.batch, kThreads)),
-                kThreads, 0, stream, p);
+  if (error != cudaSuccess || p.parts.count == 1) return error;
+  const int64_t items = a.draws * a.batch;
+  return launch(warp_distance_finish_kernel<Accumulator<T>>, add_up_grid(items), kThreads, 0,
+                stream, p.parts, items);
 }
 
 // How the fills reach the kernel: as its arguments while they are few or all alike.
@@ -365,16 +353,15 @@ cudaError_t launch_warp_distance_of(const WarpDistanceArgs& a, const WarpScratch
   p.channels = a.channels;
   p.height = static_cast<int32_t>(a.height);
   p.width = static_cast<int32_t>(a.width);
-  p.parts = plan.parts;
+  p.parts = {static_cast<Acc*>(scratch.partial), static_cast<Acc*>(a.distance), plan.parts,
+             static_cast<Acc>(a.scale)};
   p.pixel_parts = plan.pixel_parts;
   p.by_parts = make_divider(plan.parts);
   p.by_draws = make_divider(std::max<int64_t>(a.draws, 1));
   p.by_plane = make_divider(a.height * a.width);
   p.by_tiles = make_divider(ceil_div(a.channels, kChannelTile));
   p.pixel_threads = plan.pixel_threads;
-  p.scale = static_cast<Acc>(backward ? 2.0 * a.scale : a.scale);
-  p.partial = static_cast<Acc*>(scratch.partial);
-  p.distance = static_cast<Acc*>(a.distance);
+  p.scale = static_cast<Acc>(2.0 * a.scale);
   p.grad = static_cast<const Acc*>(a.grad);
   p.grad_x = static_cast<T*>(a.grad_x);
   const Fills fills = fills_of(a);

@@ -2,7 +2,12 @@
 
 #include "kernels.h"
 
-void simt::feature_distance(const fctfast::FeatureDistanceArgs& args, bool backward) {
-  if (fctfast::gpu::launch_feature_distance(args, backward, nullptr) != cudaSuccess)
+int64_t simt::feature_distance_scratch(const fctfast::FeatureDistanceArgs& args) {
+  return fctfast::gpu::feature_distance_scratch(args);
+}
+
+void simt::feature_distance(const fctfast::FeatureDistanceArgs& args, void* partial,
+                            bool backward) {
+  if (fctfast::gpu::launch_feature_distance(args, partial, backward, nullptr) != cudaSuccess)
     throw Error("feature_distance: the launch was refused");
 }

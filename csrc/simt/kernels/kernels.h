@@ -9,7 +9,9 @@ namespace simt {
 void fct_views(const fctfast::FctViewsArgs& args);
 int64_t contrastive_views_scratch(const fctfast::ContrastiveViewsArgs& args);
 void contrastive_views(const fctfast::ContrastiveViewsArgs& args, int64_t* greys);
-void feature_distance(const fctfast::FeatureDistanceArgs& args, bool backward);
+int64_t feature_distance_scratch(const fctfast::FeatureDistanceArgs& args);
+// partial: that many numbers of the accumulator's type; null for the backward.
+void feature_distance(const fctfast::FeatureDistanceArgs& args, void* partial, bool backward);
 int64_t warp_distance_scratch(const fctfast::WarpDistanceArgs& args);
 // partial: that many numbers; fills: every channel's, both of the accumulator's type.
 void warp_distance(const fctfast::WarpDistanceArgs& args, void* partial, const void* fills,

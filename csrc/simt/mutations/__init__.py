@@ -17,6 +17,7 @@ KERNELS: dict[str, tuple[str, str]] = {
     "contrastive_views": ("contrastive_views", "bits_of_the_cpu_kernel"),
     "fct_views": ("fct_views", ""),
     "feature_distance": ("feature_distance", ""),
+    "feature_distance_maps": ("feature_distance", "maps or depend or more_draws"),
     "feature_distance_backward": ("feature_distance", "gradient or gradcheck"),
     "supcon_loss": ("supcon_loss", "ragged_widths or (float64 and shape1) or no_one or without"),
     "warp_distance": ("warp_distance", ""),
@@ -29,6 +30,7 @@ MUTATIONS = (
     *contrastive_views.MUTATIONS,
     *fct_views.MUTATIONS,
     *feature_distance.FORWARD,
+    *feature_distance.MAPS,
     *feature_distance.BACKWARD,
     *supcon_loss.MUTATIONS,
     *warp_distance.FORWARD,
@@ -45,6 +47,7 @@ EQUIVALENT = {
     "pixels in one step unless lanes is 32",
     "feature_distance.h: more or fewer warps a sample": "another order of the same sum, right as "
     "well",
+    "feature_maps.h: other lanes, shares of the channels or pieces that fit": "likewise",
     "*.h: no early return for zero sizes": "zero units of work make a grid of zero blocks, which "
     "is not launched",
     "feature_distance.h: a division by one pixel": "gives the same bits",

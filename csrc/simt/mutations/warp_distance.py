@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutations.mutation import Mutation
 
 _WARP = "gpu/warp_distance.h"
+_PARTS = "gpu/parts.h"
 _BILINEAR = "bilinear.h"
 
 FORWARD = [
@@ -16,7 +17,7 @@ FORWARD = [
     ),
     Mutation(
         "warp-threads-leave", "warp_distance", "barrier", _WARP,
-        "if (threadIdx.x != 0) continue;", "if (threadIdx.x != 0) return;",
+        "if (threadIdx.x == 0) p.parts", "if (threadIdx.x != 0) return;\n    p.parts",
         "threads leave that the next unit's barrier waits for",
     ),
     Mutation(
@@ -26,7 +27,7 @@ FORWARD = [
     ),
     Mutation(
         "warp-channel-step", "warp_distance", "index", _WARP,
-        "channel_step = p.parts / p.pixel_parts * channel_threads;",
+        "channel_step = p.parts.count / p.pixel_parts * channel_threads;",
         "channel_step = channel_threads;",
         "blocks that share an item's channels each take them all",
     ),
@@ -63,8 +64,8 @@ FORWARD = [
         "many fills: every channel gets the first one's",
     ),
     Mutation(
-        "warp-finish-stride", "warp_distance", "index", _WARP,
-        "p.partial[item * p.parts + part]", "p.partial[part * items + item]",
+        "warp-finish-stride", "warp_distance", "index", _PARTS,
+        "sum += partial[item * count + part]", "sum += partial[part * items + item]",
         "the finish reads the parts transposed",
     ),
     Mutation(
@@ -85,15 +86,14 @@ FORWARD = [
         "float64 maps summed in float32",
     ),
     Mutation(
-        "warp-finish-float", "warp_distance", "rounding", _WARP,
-        "    Accumulator<T> sum = 0;\n    const Divided", "    float sum = 0;\n    const Divided",
+        "warp-finish-float", "warp_distance", "rounding", _PARTS,
+        "      Acc sum = 0;\n", "      float sum = 0;\n",
         "the finish of float64 maps sums in float32",
     ),
     Mutation(
-        "warp-finish-order", "warp_distance", "index", _WARP,
-        "p.distance[of_sample.rest * p.batch + of_sample.quotient] = sum",
-        "p.distance[item] = sum",
-        "the finish writes sample by sample instead of draw by draw",
+        "warp-distance-order", "warp_distance", "index", _WARP,
+        "p.parts.put(draw * p.batch + sample", "p.parts.put(sample * p.draws + draw",
+        "distances go sample by sample instead of draw by draw",
     ),
     Mutation(
         "warp-last-vector", "warp_distance", "edge", _WARP,
@@ -116,20 +116,28 @@ FORWARD = [
         "planes of 2 pixels more than whole vectors are read as vectors",
     ),
     Mutation(
-        "warp-finish-last-part", "warp_distance", "edge", _WARP,
-        "part < p.parts; ++part) sum", "part < p.parts - 1; ++part) sum",
+        "warp-finish-last-part", "warp_distance", "edge", _PARTS,
+        "part < count; part += kWarp", "part < count - 1; part += kWarp",
         "the finish leaves out the last part",
     ),
     Mutation(
-        "warp-finish-past-end", "warp_distance", "edge", _WARP,
-        "blockIdx.x) * kThreads + threadIdx.x; item < items;",
-        "blockIdx.x) * kThreads + threadIdx.x; item <= items;",
+        "warp-finish-past-end", "warp_distance", "edge", _PARTS,
+        "item < items;", "item <= items;",
         "the finish makes one item too many",
     ),
     Mutation(
-        "warp-finish-grid", "warp_distance", "edge", _WARP,
-        "grid_for(ceil_div(a.draws * a.batch, kThreads))",
-        "grid_for(a.draws * a.batch / kThreads)",
+        "warp-finish-every-lane", "warp_distance", "mask", _PARTS,
+        "sum = lane_sum(sum);", "lane_sum(sum);",
+        "the finish takes the first lane's parts for the sum",
+    ),
+    Mutation(
+        "warp-finish-stride-of-grid", "feature_distance", "edge", _PARTS,
+        "item += int64_t{gridDim.x} * kWarps", "item += int64_t{gridDim.x} * kThreads",
+        "a small grid's finish steps over items",
+    ),
+    Mutation(
+        "warp-finish-grid", "warp_distance", "edge", _PARTS,
+        "grid_for(ceil_div(items, kThreads / kWarp))", "grid_for(items / (kThreads / kWarp))",
         "the finish's last partial block is not started",
     ),
     Mutation(
@@ -145,8 +153,8 @@ FORWARD = [
         mode="address",
     ),
     Mutation(
-        "warp-scaled-twice", "warp_distance", "constant", _WARP,
-        "p.partial[unit] = sum[0];", "p.partial[unit] = sum[0] * p.scale;",
+        "warp-scaled-twice", "warp_distance", "constant", _PARTS,
+        "partial[item * count + part] = value;", "partial[item * count + part] = value * scale;",
         "a distance of many parts is scaled twice",
     ),
     Mutation(
@@ -264,7 +272,7 @@ BACKWARD = [
     ),
     Mutation(
         "warp-grad-no-two", "warp_distance_backward", "constant", _WARP,
-        "backward ? 2.0 * a.scale : a.scale", "a.scale",
+        "2.0 * a.scale", "a.scale",
         "the square's factor 2 is missing",
     ),
 ]  # fmt: skip
