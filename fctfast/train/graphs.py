@@ -81,6 +81,10 @@ class Graphs:
         mine = Outputs(self.outputs.model, self.outputs.precision, self.outputs.device)
         mine.train(self.outputs.model.training)
         statistics = [(buffer, buffer.clone()) for buffer in mine.buffers()]
+        # Gradients are added up on the stream of the capture, which waits for that of the replay.
+        warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+        if warn is not None:
+            warn(False)
         graphed: Outputs = torch.cuda.make_graphed_callables(  # type: ignore[assignment]
             mine, (images.clone(memory_format=torch.preserve_format),), allow_unused_input=True
         )
