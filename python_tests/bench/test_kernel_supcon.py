@@ -85,8 +85,8 @@ def test_reads_from_shared_memory_by_hand(bench: SimpleNamespace) -> None:
 
 def test_columns_are_shared_out_where_rows_are_few(bench: SimpleNamespace) -> None:
     splits = bench.kernel_supcon.splits
-    # 16 blocks of rows, and an H100 takes 264 or 396 at once; 16 shares are the most, two tiles each
-    # the least.
+    # 16 blocks of rows, and an H100 takes 264 or 396 at once; 16 shares are the most, two tiles the
+    # least.
     assert splits(case_of(bench, 1024, 128, "float32")) == 16
     assert splits(case_of(bench, 1024, 128, "float16")) == 8
     assert splits(case_of(bench, 8192, 128, "float16")) == 3
