@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common, detect, model_options, runs
+from fctfast.cli import choices, common, detect, model_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def run(
     out: common.Out = None,
     checkpoint: model_options.Checkpoint = None,
     detection: EarlierDetection = None,
-    recipe: runs.Recipe = None,
-    mode: runs.Mode = "robust",
-    alpha_c: runs.AlphaC = None,
-    alpha_p: runs.AlphaP = None,
-    draws: runs.Draws = None,
-    transform: runs.Transform = None,
+    recipe: choices.Recipe = None,
+    mode: choices.Mode = "robust",
+    alpha_c: choices.AlphaC = None,
+    alpha_p: choices.AlphaP = None,
+    draws: choices.Draws = None,
+    transform: choices.Transform = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -46,13 +46,13 @@ def run(
             "weights if the file does not say (resnet18, torchvision:NAME or timm:NAME).",
         ),
     ] = None,
-    width: runs.Width = None,
+    width: choices.Width = None,
     mean: model_options.Mean = None,
     std: model_options.Std = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: runs.BatchSize = None,
+    batch_size: choices.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,
@@ -91,7 +91,7 @@ def run(
     size: int | tuple[int, int] | None = image_size
     if given is not None and image_size is None:
         size = given[1].image_size
-    asked = runs.Asked(
+    asked = choices.Asked(
         data_dir,
         recipe,
         mode=mode,

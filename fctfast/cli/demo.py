@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common, dbr, evaluate, runs
+from fctfast.cli import choices, common, dbr, evaluate, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(
         "badnets-all2one"
     ),
     rate: Annotated[float, typer.Option(help="Share of the samples the attack can use.")] = 0.1,
-    recipe: runs.Recipe = "digits",
+    recipe: choices.Recipe = "digits",
     limit: common.Limit = None,
     seed: common.Seed = 0,
     as_json: common.Json = False,
@@ -53,7 +53,7 @@ def run(
     began = time.monotonic()
     say = make_progress(quiet=quiet).note
     chosen = attacks.get(attack)
-    asked = runs.Asked("digits", recipe, limit=limit)
+    asked = choices.Asked("digits", recipe, limit=limit)
     settings = asked.load_recipe()
     clean = asked.open(settings, seed=seed, workers=None, quiet=True)
     made = attacks.poison(

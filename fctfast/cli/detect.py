@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fctfast.cli import common, runs
+from fctfast.cli import choices, common, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -20,18 +20,18 @@ def run(
     *,
     data_dir: common.DataDir,
     out: common.Out = None,
-    recipe: runs.Recipe = None,
-    mode: runs.Mode = "robust",
-    alpha_c: runs.AlphaC = None,
-    alpha_p: runs.AlphaP = None,
-    draws: runs.Draws = None,
-    transform: runs.Transform = None,
-    model: runs.Model = None,
-    width: runs.Width = None,
+    recipe: choices.Recipe = None,
+    mode: choices.Mode = "robust",
+    alpha_c: choices.AlphaC = None,
+    alpha_p: choices.AlphaP = None,
+    draws: choices.Draws = None,
+    transform: choices.Transform = None,
+    model: choices.Model = None,
+    width: choices.Width = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: runs.BatchSize = None,
+    batch_size: choices.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,
@@ -56,7 +56,7 @@ def run(
     from fctfast.detect import detect
     from fctfast.train import make_progress
 
-    asked = runs.Asked(
+    asked = choices.Asked(
         data_dir,
         recipe,
         mode=mode,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common, dbr, detect, runs
+from fctfast.cli import choices, common, dbr, detect, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run(
     data_dir: common.DataDir,
     out: common.Out = None,
     detection: dbr.EarlierDetection = None,
-    recipe: runs.Recipe = None,
+    recipe: choices.Recipe = None,
     extractor: Annotated[
         str | None,
         typer.Option(
@@ -43,17 +43,17 @@ def run(
         float | None,
         typer.Option("--lambda-p", help="Weight of D_p in mce; default: the recipe's, 0.001."),
     ] = None,
-    mode: runs.Mode = "robust",
-    alpha_c: runs.AlphaC = None,
-    alpha_p: runs.AlphaP = None,
-    draws: runs.Draws = None,
-    transform: runs.Transform = None,
-    model: runs.Model = None,
-    width: runs.Width = None,
+    mode: choices.Mode = "robust",
+    alpha_c: choices.AlphaC = None,
+    alpha_p: choices.AlphaP = None,
+    draws: choices.Draws = None,
+    transform: choices.Transform = None,
+    model: choices.Model = None,
+    width: choices.Width = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: runs.BatchSize = None,
+    batch_size: choices.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,
@@ -82,7 +82,7 @@ def run(
     }  # fmt: skip
     if detection is not None:
         dbr.refuse_what_detection_decides(**about_audit)
-    asked = runs.Asked(
+    asked = choices.Asked(
         data_dir,
         recipe,
         mode=mode,

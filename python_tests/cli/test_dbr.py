@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fctfast import io
-from fctfast.cli import runs
+from fctfast.cli import choices
 from fctfast.models import load_model
 from fctfast.models.adapters import without_adapter
 
@@ -160,13 +160,13 @@ def test_the_networks_options_reach_the_probe_only_without_weights(
     invoke: Invoke, poisoned: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With weights alone, --model names their network; the probe keeps the recipe's."""
-    asked: list[runs.Asked] = []
+    asked: list[choices.Asked] = []
 
-    def stop(self: runs.Asked) -> None:
+    def stop(self: choices.Asked) -> None:
         asked.append(self)
         raise ValueError("enough")
 
-    monkeypatch.setattr(runs.Asked, "load_recipe", stop)
+    monkeypatch.setattr(choices.Asked, "load_recipe", stop)
     usual = ("dbr", "--data-dir", poisoned, "--recipe", tiny, "--model", "plain8", "--width", 3)
     invoke(*usual)
     invoke(*usual, "--checkpoint", tmp_path / "w.pth")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fctfast.cli.runs import Asked
+from fctfast.cli.choices import Asked
 
 Invoke = Callable[..., Any]
 
