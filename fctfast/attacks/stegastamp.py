@@ -49,6 +49,19 @@ def bits_for(size: tuple[int, int]) -> int:
     return max(4, min(100, size[0] * size[1] // CELL**2))
 
 
+def psnr_for(size: tuple[int, int]) -> float:
+    """How strongly images of a size are changed, in decibels.
+
+    Args:
+        size: (height, width) of the images.
+
+    Returns:
+        30 up to 64 pixels a side; 34 above, where the change is scaled up and coarse enough to be
+        seen at 30.
+    """
+    return 30.0 if max(size) <= LARGEST else 34.0
+
+
 @dataclass(frozen=True)
 class StampInfo:
     """What an encoder was made for.

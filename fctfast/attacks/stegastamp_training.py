@@ -46,7 +46,7 @@ class StampTraining:
         shrunk: share of the steps when it has; default .4.
         common: cosine that the changes which hide one secret in two images may have; default .5.
             With 1 all images get nearly the same change, which is a blend and not sample-specific;
-            with 0 they have so little in common that a classifier does not learn the trigger.
+            with 0 they have little in common that a classifier could learn.
         specific: weight of the squared excess; default 2.
         smooth: weight of changes where the image is smooth and they would be seen; default .1.
     """
