@@ -17,6 +17,9 @@ from fctfast.train.precision import forward_context
 COMES_AGAIN = 10
 """Batches of one shape before it is worth a capture, which costs as much as some tens of steps."""
 
+MOST_PIXELS = 1 << 20
+"""Of a batch. Larger ones keep a GPU busy, and a graph keeps memory for all its activations."""
+
 _CAPTURED = (
     nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d,
     nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity,
@@ -68,7 +71,7 @@ class Graphs:
         if shape in self.captured:
             made: tuple[Tensor, Tensor] = self.captured[shape](images)
             return made
-        if self.possible:
+        if self.possible and shape[0] * shape[2:].numel() <= MOST_PIXELS:
             self.seen[shape] = self.seen.get(shape, 0) + 1
             if self.seen[shape] > COMES_AGAIN:
                 self.captured[shape] = self._capture(images)

@@ -40,6 +40,17 @@ def test_without_a_gpu_nothing_is_captured() -> None:
     assert not graphs.captured
 
 
+def test_small_batches_that_come_again_are_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Graphs, "_capture", lambda self, images: self.outputs)
+    graphs = Graphs(Outputs(network(), "float32", torch.device("cpu")))
+    graphs.possible = True
+    monkeypatch.setattr("fctfast.train.graphs.MOST_PIXELS", 2 * 8 * 8)
+    small, large, rare = (torch.randn(b, 3, 8, 8) for b in (2, 3, 1))
+    for images in [small, large] * (COMES_AGAIN + 1) + [rare]:
+        graphs(images)
+    assert list(graphs.captured) == [small.shape]
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_replay_trains_as_a_call_does(
