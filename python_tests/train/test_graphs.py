@@ -44,8 +44,8 @@ def test_small_batches_that_come_again_are_captured(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Graphs, "_capture", lambda self, images: self.outputs)
     graphs = Graphs(Outputs(network(), "float32", torch.device("cpu")))
     graphs.possible = True
-    monkeypatch.setattr("fctfast.train.graphs.MOST_PIXELS", 2 * 8 * 8)
-    small, large, rare = (torch.randn(b, 3, 8, 8) for b in (2, 3, 1))
+    monkeypatch.setattr("fctfast.train.graphs.MOST_PIXELS", 3 * 8 * 8)
+    small, large, rare = (torch.randn(b, 3, 8, 8) for b in (3, 4, 2))
     for images in [small, large] * (COMES_AGAIN + 1) + [rare]:
         graphs(images)
     assert list(graphs.captured) == [small.shape]
