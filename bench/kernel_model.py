@@ -197,10 +197,15 @@ def _vector(case: Case, along: int) -> int:
     return full if along % full == 0 else 1
 
 
+def _makes_elements(case: Case) -> bool:
+    """Whether a thread of fct_views makes V elements, and not V pixels: Order of fct_views.h."""
+    return case.layout == LAST and case.shape[3] != 3
+
+
 def geometry_repeats(case: Case) -> float:
     """How often the kernel finds one place's source."""
-    if case.op == "fct_views" and case.layout == LAST:
-        # A thread makes V neighbouring elements: it finds every pixel that they touch.
+    if case.op == "fct_views" and _makes_elements(case):
+        # V neighbouring elements: a thread finds every pixel that they touch.
         channels, row = case.shape[3], case.shape[2] * case.shape[3]
         v = _vector(case, row)
         touched = sum((i * v % channels + v + channels - 1) // channels for i in range(row // v))
@@ -222,7 +227,7 @@ def geometry_repeats(case: Case) -> float:
 def view_blocks(case: Case) -> int:
     """Blocks of a launch of fct_views, each of which makes its own table: views_blocks()."""
     batch, height, width, channels = case.shape
-    row = width * (channels if case.layout == LAST else 1)
+    row = width * (channels if _makes_elements(case) else 1)
     vectors = row // _vector(case, row)
     tile = 8 if vectors % 8 == 0 else 4
     rows = 32 // tile if vectors % tile == 0 and vectors > tile else 1

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from sd_audits import ATTACKS, add_run_options, attacked, check_settings
 from sd_moments import CLEAN, RECIPES, Case, open_case
+from torch import Tensor
 
 import fctfast
 from fctfast import attacks, io
@@ -126,8 +127,8 @@ class Bench:
             "case": asdict(self.case),
             "settings": asdict(config),
             "samples": len(self.data),
-            "d_c_clean": 1 - float(clean.double().mean()),
-            "d_p_poisoned": float(flagged.double().mean()),
+            "d_c_clean": _share(~clean),
+            "d_p_poisoned": _share(flagged),
             "evidence": found.verdict.evidence,
             "seconds": spent,
             "loss": secured.history["extractor"][-1]["loss"],
@@ -144,6 +145,11 @@ class Bench:
             "threads": torch.get_num_threads(),
             "versions": versions(),
         }  # fmt: skip
+
+
+def _share(right: Tensor) -> float | None:
+    """Of a part that "auto" may have left empty."""
+    return float(right.double().mean()) if len(right) else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+import fctfast
 from fctfast.cli.app import app
 
+RECIPES = Path(fctfast.__file__).parent / "recipes"
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 COMMANDS = re.findall(r"^fctfast (\w+) (.*?)(?:\s+#.*)?$", README.read_text(), re.MULTILINE)
@@ -22,8 +25,25 @@ def test_the_readme_has_its_blocks_and_commands() -> None:
     assert {name for name, _ in COMMANDS} == {"detect", "dbr", "dst", "score"}
 
 
+def with_small_budgets(block: str, folder: Path) -> str:
+    """The block with the digits' recipe cut down: minutes otherwise."""
+    recipe = yaml.safe_load((RECIPES / "digits.yaml").read_text())
+    recipe["model"]["width"] = 4
+    recipe["split"]["draws"] = 2
+    recipe["base"]["budget"] = {"epochs": 1}
+    recipe["br"]["ascent_steps"] = 4
+    small = folder / "small.yaml"
+    small.write_text(yaml.safe_dump(recipe))
+    for call in ("recipe=", "from_recipe("):
+        assert f'{call}"digits"' in block
+        block = block.replace(f'{call}"digits"', f"{call}{str(small)!r}")
+    return block
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=["method", "ops", "contrastive"])
 def test_python_blocks_run(block: str, tmp_path: Path) -> None:
+    if "digits" in block:
+        block = with_small_budgets(block, tmp_path)
     done = subprocess.run(
         [sys.executable, "-"],
         input=block,

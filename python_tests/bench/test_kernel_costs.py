@@ -93,8 +93,9 @@ def test_contrastive_views_are_counted_by_hand(bench: SimpleNamespace) -> None:
 
 def test_geometry_is_repeated_as_the_kernels_do(bench: SimpleNamespace) -> None:
     case, repeats = bench.gpu_cases.Case, bench.kernel_model.geometry_repeats
-    # Eight elements of RGB touch 3, 4 and 3 pixels in turn: 10 for 8.
-    assert repeats(case("fct_views", (1, 32, 32, 3), 1, BF16, "channels_last", "nearest")) == 1.25
+    # Eight elements of five channels touch 2, 3, 2, 3 and 2 pixels in turn: 12 for 8.
+    assert repeats(case("fct_views", (1, 32, 32, 5), 1, BF16, "channels_last", "nearest")) == 1.5
+    assert repeats(case("fct_views", (1, 32, 32, 3), 1, BF16, "channels_last", "nearest")) == 1
     assert repeats(case("fct_views", (1, 32, 32, 3), 1, BF16, "nchw", "nearest")) == 1
     # 16 pixels are 4, 2 or 8 vectors: 64, 128 or 32 rows of threads in 2, 1 or 4 parts.
     for dtype, way in ((F32, "nearest"), (BF16, "nearest"), (F32, "bilinear"), (BF16, "bilinear")):
@@ -126,10 +127,10 @@ def test_blocks_share_their_table_among_pieces_once_there_are_enough(
         views = case("fct_views", (batch, 32, 32, 3), 4, F32, "nchw", "nearest")
         assert model.view_blocks(views) == wanted
         assert model.table_stores(views) == wanted * 768 * 4
-    # 84 vectors of 8 a row, 224 rows: 73.5 pieces of 256, and 74 a view.
+    # 28 vectors of 8 pixels a row, 224 rows: 24.5 pieces of 256, and 25 a view.
     views = case("fct_views", (256, 224, 224, 3), 4, BF16, "channels_last", "nearest")
-    assert model.view_blocks(views) == 74 * 5 * 256 // 8
-    assert model.table_stores(views) == 74 * 5 * 256 // 8 * 768 * 2
+    assert model.view_blocks(views) == 25 * 5 * 256 // 8
+    assert model.table_stores(views) == 25 * 5 * 256 // 8 * 768 * 2
 
 
 def test_backward_tests_four_places_or_nine(bench: SimpleNamespace) -> None:

@@ -42,9 +42,12 @@ def test_runs_become_rows_and_rows_tables(
     rows = {path.stem: io.read_json(path) for path in (tmp_path / "o").glob("*.json")}
     assert len(rows) == 6
     secure = rows[f"{case.name}-t3-ss-ctl-mce"]
-    # 40 samples of D_c and 10 of D_p; the baselines' classifier learns from all 200.
+    # So small a set shows no evidence, and "auto" flags nobody.
     assert secure["settings"]["extractor"]["learning"] == "ss-ctl"
-    assert 0 <= secure["d_p_poisoned"] <= 1
+    assert secure["settings"]["detect"]["alpha_p"] == "auto"
+    assert secure["evidence"] == "no"
+    assert secure["d_p_poisoned"] is None
+    assert 0 <= secure["d_c_clean"] <= 1
     assert secure["test"]["badnets-all2one"]["test_samples"] == 60
     # The classifiers of one extractor start from the same features.
     assert secure["loss"] == rows[f"{case.name}-t3-ss-ctl-ce"]["loss"]

@@ -129,8 +129,24 @@ MUTATIONS = [
     ),
     Mutation(
         "views-vector-test", "fct_views", "edge", _VIEWS,
-        "return row % kFull == 0\n", "return row % 4 == 0\n",
+        "return row % kFull == 0 ?", "return row % 4 == 0 ?",
         "16-bit rows of 4 elements more than whole vectors are written as vectors",
+    ),
+    Mutation(
+        "views-pixel-channels", "fct_views", "index", _VIEWS,
+        "source.value(from[e / 3], e % 3)", "source.value(from[e / 3], 2 - e % 3)",
+        "three channels innermost are written in the other order",
+    ),
+    Mutation(
+        "views-pixel-neighbour", "fct_views", "index", _VIEWS,
+        "made[e / V].at[e % V] = source.value(from[e / 3],",
+        "made[e / V].at[e % V] = source.value(from[e / 4],",
+        "a channel is taken from the pixel before",
+    ),
+    Mutation(
+        "views-pixel-row", "fct_views", "index", _VIEWS,
+        "to + 3 * (int64_t{place.y} * p.width + x)", "to + 3 * (int64_t{place.y} * p.height + x)",
+        "rows of pixels lie as far apart as the image is high",
     ),
     Mutation(
         "views-fill-byte", "fct_views", "constant", _VIEWS,
