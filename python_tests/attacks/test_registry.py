@@ -99,13 +99,16 @@ def test_wrong_images_are_refused_by_every_attack() -> None:
 
 @pytest.mark.parametrize("name", [n for n in attacks.names() if n != "ssba"])
 def test_fifty_thousand_cifar_images_take_under_two_seconds_on_one_core(name: str) -> None:
-    """Measured on 10,000 images; the bound is a fifth of 2 s, the best of three tries."""
+    """Measured on 10,000 images; the bound is a fifth of 2 s, the best of three tries.
+
+    The processor's time, which on one thread is the wall's where nobody else computes.
+    """
     images = torch.randint(0, 256, (10_000, 32, 32, 3), dtype=torch.uint8)
     attack = attacks.get(name)
     assert torch.get_num_threads() == 1
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         attack.apply(images, train=not attack.needs_model)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.4
