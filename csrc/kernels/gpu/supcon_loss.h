@@ -11,9 +11,9 @@ namespace fctfast::gpu {
 
 // How many shares the columns are cut into: the number with which the units of a large GPU (132 of
 // them, an H100) finish first, each with as many blocks as its registers and shared memory take. A
-// block walks over its tiles, and starting and ending costs it about two more. More shares take more
-// memory, and have to gain a twentieth. Never by the GPU at hand, so that all give the same bits; two
-// tiles a share at least.
+// block walks over its tiles, and starting and ending costs it about two more. More shares take
+// more memory, and have to gain a twentieth. Never by the GPU at hand, so that all give the same
+// bits; two tiles a share at least.
 template <typename Products>
 int64_t supcon_splits(const SupConGpuArgs& a, bool backward) {
   constexpr int64_t kUnits = 132, kStart = 2, kMost = 16;
