@@ -98,8 +98,12 @@ class Graphs:
 
 
 def capturable(model: nn.Module) -> bool:
-    """Whether a network consists of nothing but layers that a graph repeats faithfully."""
+    """Whether a network consists of nothing but layers that a graph repeats faithfully.
+
+    A subclass of one of them may do anything, and a replay calls no hook.
+    """
     return all(
-        isinstance(layer, _CAPTURED) or type(layer).__module__.startswith(_CONTAINERS)
+        (type(layer) in _CAPTURED or type(layer).__module__.startswith(_CONTAINERS))
+        and not (layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks)
         for layer in model.modules()
     )

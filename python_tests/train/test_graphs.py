@@ -31,6 +31,15 @@ def test_networks_that_draw_or_look_are_not_captured() -> None:
 
     assert not capturable(nn.Sequential(nn.Flatten(), Looks()))
 
+    class Noisy(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + torch.randn_like(x))
+
+    assert not capturable(nn.Sequential(nn.Flatten(), Noisy(4, 2)))
+    watched = network()
+    watched.register_forward_hook(lambda *_: None)
+    assert not capturable(watched)
+
 
 def test_without_a_gpu_nothing_is_captured() -> None:
     graphs = Graphs(Outputs(network(), "float32", torch.device("cpu")))
