@@ -17,8 +17,7 @@ import fctfast
 from fctfast import attacks
 from fctfast.attacks.poisoning import RATE_OF
 from fctfast.data import ImageSet
-from fctfast.defend import DBRConfig, train_base
-from fctfast.defend.given import parts
+from fctfast.defend import DBRConfig, parts, train_base
 from fctfast.detect import Detection, detect
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.shares import AUTO, Share
@@ -152,22 +151,20 @@ class Bench:
         recipe = (self.config.detect.alpha_c, self.config.detect.alpha_p)
         given = tuple(AUTO if a else r for a, r in zip(auto, recipe, strict=True))
         alpha_c, alpha_p = shares(found, given, data.num_classes)
-        poisoned, clean = parts(data, found.scores.split(alpha_c, alpha_p))
+        known, poisoned = parts(data, found.scores.split(alpha_c, alpha_p))
         removal = self.config.removal
-        rounds = curve(
-            model, "auto", poisoned, clean, removal, self.test, attack, target=self.case.target,
-            mean=self.mean, std=self.std, seed=self.case.seed,
+        passes = curve(
+            model, removal.stages(known, poisoned), known, poisoned, removal.fit, self.test, attack,
+            target=self.case.target, mean=self.mean, std=self.std, seed=self.case.seed,
             checkpoint=self.folder / "repair-state.safetensors",
         )  # fmt: skip
-        ended = removal.stop is not None and removal.stop.satisfied(rounds[1:], rounds[0])
         return {
             "given": given,
             "alpha_c": alpha_c,
             "alpha_p": alpha_p,
-            "d_p": len(poisoned),
-            "d_c": len(clean),
-            "stopped": ended,
-            "curve": rounds,
+            "d_p": int(poisoned.sum()),
+            "d_c": int((~poisoned).sum()),
+            "curve": passes,
         }
 
 

@@ -86,7 +86,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
             by_attack.setdefault(row["case"]["attack"], []).append(row)
     yield (
         "| attack | poisoned | clean model ACC / ASR | backdoored ACC / ASR | D-BR ACC / ASR | "
-        "rounds | verdict (target) | AUROC | D_p poisoned: recipe; auto | "
+        "passes | verdict (target) | AUROC | D_p poisoned: recipe; auto | "
         "D_c clean: recipe; auto | seconds: poison, base, audit, D-BR | bars |"
     )
     yield "|---" * 12 + "|"
@@ -127,7 +127,7 @@ def _cells(row: Row, clean: dict[str, Any] | None) -> Iterator[str]:
         yield from ["-"] * 6
     else:
         yield _pair(repair["curve"][-1])
-        yield f"{len(repair['curve']) - 1}{'' if repair['stopped'] else ' (all)'}"
+        yield str(len(repair["curve"]) - 1)
         yield f"{audit['verdict']['evidence']} ({_target(audit['verdict'])})"
         yield f"{audit['auroc']:.4f}"
         for share, part in (("alpha_p", "d_p_poisoned"), ("alpha_c", "d_c_clean")):

@@ -1,7 +1,7 @@
-"""The paper's Fig. 5 from the rows of `dbr_study.py`: ACC and ASR after each round of D-BR.
+"""The paper's Fig. 5 from the rows of `dbr_study.py`: ACC and ASR after each pass of D-BR.
 
-One panel a variant (both halves, both with the shares "auto", unlearning alone, relearning alone);
-a thin line is one case. The dotted line is the round after which the recipe's rule stops.
+One panel a variant: the recipe, the recipe with the shares "auto", the paper's rounds, unlearning
+alone, relearning alone; a thin line is one case.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ EXAMPLE = """example:
 """
 COLOURS = {"acc": "#2a78b5", "asr": "#d1495b"}
 TITLES = {
-    "both": "both halves",
-    "auto": 'both halves, shares "auto"',
-    "half": 'both halves, D_p "auto", D_c half of the set',
+    "recipe": "D-BR",
+    "auto": 'D-BR, shares "auto"',
+    "rounds": "the paper's rounds",
     "unlearn": "unlearning alone",
     "relearn": "relearning alone",
 }
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="PNG file")
     options = parser.parse_args(argv)
     rows = [io.read_json(path) for path in sorted(options.rows.glob("*.json"))]
-    rows = [row for row in rows if row["curves"]]
+    rows = [row for row in rows if row.get("curves")]
     if not rows:
         parser.error(f"{options.rows} holds no curves; make them with dbr_study.py run")
     shown = [name for name in VARIANTS if any(name in row["curves"] for row in rows)]
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _panel(axes, name, [row for row in rows if name in row["curves"]])
     handles, labels = panels[0].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
     panels[0].set_ylabel("share of test images, %")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.out, metadata={"Software": "fctfast"})
@@ -66,11 +66,8 @@ def _panel(axes: Any, name: str, rows: Sequence[dict[str, Any]]) -> None:
             axes.plot(
                 range(len(curve)), values, "o-", markersize=3, color=COLOURS[key], label=label
             )
-        stop = row["stopped_at"].get(name)
-        if stop is not None:
-            axes.axvline(stop, color="#9aa5b1", linestyle=":", label="the rule stops here")
     axes.set_title(TITLES[name], loc="left", fontsize=11)
-    axes.set_xlabel("rounds")
+    axes.set_xlabel("passes")
     axes.set_ylim(-2, 102)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e4e7eb")

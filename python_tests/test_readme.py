@@ -31,7 +31,7 @@ def with_small_budgets(block: str, folder: Path) -> str:
     recipe["model"]["width"] = 4
     recipe["split"]["draws"] = 2
     recipe["base"]["budget"] = {"epochs": 1}
-    recipe["br"]["ascent_steps"] = 4
+    recipe["br"]["budget"] = {"epochs": 1}
     small = folder / "small.yaml"
     small.write_text(yaml.safe_dump(recipe))
     for call in ("recipe=", "from_recipe("):

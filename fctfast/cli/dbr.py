@@ -203,12 +203,10 @@ def findings(out: Path, data: ImageSet, repaired: Repaired) -> dict[str, Any]:
     from fctfast import io
 
     result = detect.findings(out, data, repaired.detection)
-    rounds = [r for r in repaired.history["removal"] if "dp_kept" in r]
     result["repair"] = {
-        "rounds": repaired.rounds,
-        "stopped_by_rule": repaired.stopped,
-        "poison_still_predicted": rounds[-1]["dp_kept"] if rounds else None,
-        "clean_still_predicted": rounds[-1]["dc_kept"] if rounds else None,
+        "passes": repaired.passes,
+        "poison_still_predicted": repaired.kept["dp_kept"],
+        "clean_still_predicted": repaired.kept["dc_kept"],
     }
     result["files"] |= {role: path.name for role, path in repaired.paths.items()}
     io.write_json(out / "metrics.json", result)
@@ -226,9 +224,8 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         Lines.
     """
     repair = result["repair"]
-    ended = "the stopping rule was satisfied" if repair["stopped_by_rule"] else "budget used up"
     rows = {
-        "rounds": f"{repair['rounds']}, {ended}",
+        "passes over D_p and D_c": repair["passes"],
         "D_p still as labelled": common.percent(repair["poison_still_predicted"]),
         "D_c still as labelled": common.percent(repair["clean_still_predicted"]),
         "repaired model": out / result["files"]["repaired"],

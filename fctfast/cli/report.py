@@ -149,7 +149,7 @@ def _lines(result: dict[str, Any], folder: Path) -> list[str]:
     if "repair" in result:
         repair = result["repair"]
         shares = {
-            "rounds": repair["rounds"],
+            "passes": repair["passes"],
             "D_p still as labelled": common.percent(repair["poison_still_predicted"]),
             "D_c still as labelled": common.percent(repair["clean_still_predicted"]),
         }

@@ -15,9 +15,14 @@ from fctfast.defend.dbr import DBR, DBRConfig, Repaired
 from fctfast.defend.dst import DST, DSTConfig, Secured
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
 from fctfast.defend.given import parts
-from fctfast.defend.losses import Contrastive, MixedCrossEntropy, l_relearn, l_unlearn
+from fctfast.defend.losses import (
+    Contrastive,
+    JointRemoval,
+    MixedCrossEntropy,
+    l_relearn,
+    l_unlearn,
+)
 from fctfast.defend.removal import RemovalSettings, remove_backdoor
-from fctfast.defend.stopping import StopRule
 
 __all__ = [
     "DBR",
@@ -28,11 +33,11 @@ __all__ = [
     "DBRConfig",
     "DSTConfig",
     "ExtractorSettings",
+    "JointRemoval",
     "MixedCrossEntropy",
     "RemovalSettings",
     "Repaired",
     "Secured",
-    "StopRule",
     "l_relearn",
     "l_unlearn",
     "parts",

@@ -13,7 +13,7 @@ from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.base import BaseSettings, train_base
 from fctfast.defend.given import audited, check_fits, describe_own, given_model, parts, state_file
-from fctfast.defend.removal import RemovalSettings, remove_backdoor
+from fctfast.defend.removal import RemovalSettings, kept_share, remove_backdoor
 from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
 from fctfast.detect.probe import describe
@@ -35,8 +35,8 @@ class DBRConfig:
         detect: the SD module.
         base: base training; not used when a checkpoint is given.
         removal: unlearning and relearning.
-        mode: "robust" or "published": detection as published, and BR with the published rounds
-            and no stopping rule, whatever `removal` says of them.
+        mode: "robust" or "published": detection and BR as published, whatever `removal` says but
+            for its augmentation and precision.
         limit: take this many images of a path that is opened here; default all.
         image_size: pixels a side of such images; default as they are. The size of a given
             checkpoint comes first.
@@ -83,11 +83,12 @@ class Repaired:
     """What D-BR leaves behind.
 
     Args:
-        model: the repaired network in eval mode, last round.
+        model: the repaired network in eval mode, last pass.
         info: description of the network, with the normalisation it needs.
         detection: the audit that chose D_p and D_c.
         history: records of each pass: "base" (empty with a checkpoint) and "removal".
-        stopped: the stopping rule ended BR before its budget.
+        kept: shares of D_p and D_c that the model predicts as labelled, `dp_kept` and `dc_kept`.
+            D_p's falls with the attack's success, down to its share of clean samples.
         paths: files written, by role; empty without `out`.
     """
 
@@ -95,13 +96,13 @@ class Repaired:
     info: ModelInfo
     detection: Detection
     history: dict[str, list[dict[str, Any]]]
-    stopped: bool
+    kept: dict[str, float]
     paths: dict[str, Path] = field(default_factory=dict)
 
     @property
-    def rounds(self) -> int:
-        """Rounds of unlearning and relearning that were done."""
-        return sum(r["stage"] == "relearn" for r in self.history["removal"])
+    def passes(self) -> int:
+        """How often D_p and D_c were gone through."""
+        return sum(r["stage"] in ("repair", "relearn") for r in self.history["removal"])
 
 
 class DBR:
@@ -181,13 +182,13 @@ class DBR:
             images, config.detect, detection, mode=config.mode, out=folder, seed=seed,
             progress=progress, device=device,
         )  # fmt: skip
-        poisoned, clean = parts(images, detection.split)
-        if not len(poisoned):
+        if not detection.split.poisoned.numel():
             raise ValueError(
                 "dbr: the audit flagged no sample (alpha_p 'auto' flags nobody without evidence), "
                 "so there is nothing to unlearn; give alpha_p a share to unlearn the most "
                 "suspicious samples anyway"
             )
+        known, poisoned = parts(images, detection.split)
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}
         if model is None:
             info = describe(config.base.network, images, mean, std)
@@ -208,8 +209,8 @@ class DBR:
             save_model(folder / BASE_FILE, model, info)
         removal = remove_backdoor(
             model,
+            known,
             poisoned,
-            clean,
             config.removal,
             mean=mean,
             std=std,
@@ -219,7 +220,11 @@ class DBR:
             device=device,
         )
         history["removal"] = list(removal.history)
-        repaired = Repaired(model.eval(), info, detection, history, removal.stopped)
+        kept = {
+            name: kept_share(model, known.select(part), mean=mean, std=std)
+            for name, part in (("dp_kept", poisoned), ("dc_kept", ~poisoned))
+        }
+        repaired = Repaired(model.eval(), info, detection, history, kept)
         return repaired if folder is None else _write(repaired, folder, config, seed)
 
 
@@ -254,15 +259,8 @@ def _write(repaired: Repaired, folder: Path, config: DBRConfig, seed: int) -> Re
             "seed": seed,
             "settings": asdict(config),
             "history": repaired.history,
-            "stopped": repaired.stopped,
-            "rounds": repaired.rounds,
+            "kept": repaired.kept,
+            "passes": repaired.passes,
         },
     )
-    return Repaired(
-        repaired.model,
-        repaired.info,
-        repaired.detection,
-        repaired.history,
-        repaired.stopped,
-        paths,
-    )
+    return replace(repaired, paths=paths)

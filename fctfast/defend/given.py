@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fctfast.data import ImageSet
 from fctfast.detect import Detection, DetectSettings, Split, detect
@@ -145,7 +145,7 @@ def check_same_data(detection: Detection, images: ImageSet) -> None:
         )
 
 
-def parts(images: ImageSet, split: Split) -> tuple[ImageSet, ImageSet]:
+def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
     """Take D_p and D_c out of a set.
 
     Args:
@@ -153,12 +153,12 @@ def parts(images: ImageSet, split: Split) -> tuple[ImageSet, ImageSet]:
         split: of the same set.
 
     Returns:
-        (D_p, D_c), each in ascending order of id, so that nothing depends on the scores' order.
+        D_p and D_c together, in ascending order of id, so that nothing depends on the scores'
+        order; and bool [N], True in D_p.
 
     Raises:
         ValueError: the split holds ids that the set does not have, or D_p or D_c is empty.
     """
-    chosen = []
     for name, ids in (("D_p", split.poisoned), ("D_c", split.clean)):
         if not ids.numel():
             raise ValueError(f"dbr: {name} is empty; choose an alpha above 0")
@@ -168,8 +168,8 @@ def parts(images: ImageSet, split: Split) -> tuple[ImageSet, ImageSet]:
                 f"the detection is of other data: {missing.numel()} ids of its {name} are not "
                 f"in {images.name!r}, e.g. {missing[:3].tolist()}"
             )
-        chosen.append(images.subset(ids.sort().values))
-    return chosen[0], chosen[1]
+    both = images.subset(torch.cat([split.poisoned, split.clean]).sort().values)
+    return both, torch.isin(both.ids, split.poisoned)
 
 
 def describe_own(images: ImageSet, mean: Sequence[float], std: Sequence[float]) -> ModelInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,6 +41,33 @@ def l_relearn(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     Source: paper Eq. 5.
     """
     return F.cross_entropy(logits, labels)
+
+
+@dataclass(frozen=True)
+class JointRemoval:
+    """Relearning and unlearning in one batch: -log p of D_c's labels, -log(1 - p) of D_p's.
+
+    The second term says "not this label". Its gradient is p: large where the backdoor answers, and
+    none where it no longer does. That of the ascent of Eq. 4 is 1 - p: next to none where the
+    backdoor is sure, and largest where it is gone already.
+
+    Args:
+        num_classes: C; a target below it is the label of a sample of D_c, C + label one of D_p.
+
+    Source: paper Eq. 4 and 5, with the loss of complementary labels (Kim et al., "NLNL", 2019) in
+    the place of the ascent.
+    """
+
+    num_classes: int
+
+    def __call__(self, features: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean over a batch of logits [B, C] and targets int64 [B]; at least 0."""
+        labels = (targets % self.num_classes)[:, None]
+        others = logits.scatter(1, labels, -torch.inf)
+        every = logits.logsumexp(1)
+        kept = every - logits.gather(1, labels)[:, 0]
+        gone = every - others.logsumexp(1)
+        return torch.where(targets >= self.num_classes, gone, kept).mean()
 
 
 @dataclass(frozen=True)

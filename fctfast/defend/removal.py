@@ -1,98 +1,103 @@
-"""Backdoor removal (BR): unlearn D_p and relearn D_c in turn, until the training data say stop."""
+"""Backdoor removal (BR): unlearn D_p and relearn D_c, both in each batch or in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fctfast.data import ImageSet
-from fctfast.defend.losses import l_relearn, l_unlearn
-from fctfast.defend.stopping import StopRule
+from fctfast.defend.losses import JointRemoval, l_relearn, l_unlearn
 from fctfast.detect.fct import evaluating
 from fctfast.train import (
     AugmentSettings,
     Budget,
     FitSettings,
     Fitted,
-    PassEnd,
     Progress,
+    ScheduleSettings,
     SGDSettings,
     Stage,
     fit,
     normalise,
-    resolve_device,
 )
 from fctfast.train.stage import batch_bounds
+
+METHODS = ("joint", "alternate")
 
 
 @dataclass(frozen=True)
 class RemovalSettings:
-    """BR written down; the defaults are the published ones plus the stopping rule.
+    """BR written down.
 
     Args:
-        rounds: at most this many rounds of one pass over D_p and one over D_c, as published; not
-            used where `ascent_steps` is given.
-        ascent_steps: budget in unlearning steps, which sets the rounds: as many as take at least
-            this many steps over D_p, so that a small D_p gets more of them; default: `rounds`.
-        fit: batch size and SGD; one optimiser serves both losses.
+        method: "joint": D_p and D_c shuffled together, each batch unlearns and relearns by one
+            bounded loss; "alternate": as published, a round is one pass of gradient ascent on D_p
+            and one of descent on D_c.
+        budget: passes over D_p and D_c, counted in steps over both; "alternate" rounds up to whole
+            rounds.
+        fit: batch size, SGD and schedule; one optimiser serves all of it.
         augment: random crop and flip (CIFAR-10).
-        stop: ends BR early; None runs all rounds, as published.
 
-    Source: paper Algorithm 4 and appendix C.5; DESIGN section 4, row "D-BR".
+    Source: paper Algorithm 4; DESIGN section 4, row "D-BR".
     """
 
-    rounds: int = 20
-    ascent_steps: int | None = None
-    fit: FitSettings = field(default_factory=lambda: FitSettings(sgd=SGDSettings(lr=1e-4)))
+    method: str = "joint"
+    budget: Budget = field(default_factory=lambda: Budget(epochs=3))
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(schedule=ScheduleSettings("cosine", per="step"))
+    )
     augment: AugmentSettings = field(default_factory=lambda: AugmentSettings(crop=4, flip=True))
-    stop: StopRule | None = field(default_factory=StopRule)
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise ValueError(f"rounds: expected at least 1, got {self.rounds}")
-        if self.ascent_steps is not None and self.ascent_steps < 1:
-            raise ValueError(f"ascent_steps: expected at least 1, got {self.ascent_steps}")
+        if self.method not in METHODS:
+            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {self.method!r}")
 
-    def stages(self, poisoned: ImageSet, clean: ImageSet) -> list[Stage]:
-        """Unfold the rounds into what :func:`fctfast.train.fit` runs with one SGD.
+    def published(self) -> RemovalSettings:
+        """The published method, length, batch size and SGD, with this augmentation and precision.
+
+        Source: paper Algorithm 4 and appendix C.5.
+        """
+        fit = FitSettings(sgd=SGDSettings(lr=1e-4), precision=self.fit.precision)
+        return RemovalSettings("alternate", Budget(epochs=20), fit, self.augment)
+
+    def stages(self, data: ImageSet, poisoned: Tensor) -> list[Stage]:
+        """Unfold BR into what :func:`fctfast.train.fit` runs with one SGD.
 
         Args:
-            poisoned: D_p.
-            clean: D_c.
+            data: D_p and D_c together, labels as given.
+            poisoned: bool [N], True in D_p.
 
         Returns:
-            The rounds of `rounds` or `ascent_steps`, an unlearning and a relearning stage each.
+            "joint": one stage, "repair". "alternate": "unlearn" and "relearn", a pass each, in
+            turn.
 
         Raises:
             ValueError: D_p or D_c is empty.
         """
-        for name, part in (("D_p", poisoned), ("D_c", clean)):
-            if not len(part):
+        for name, part in (("D_p", poisoned), ("D_c", ~poisoned)):
+            if not bool(part.any()):
                 raise ValueError(f"remove_backdoor: {name} is empty; choose a larger alpha")
-        unlearn = Stage("unlearn", poisoned, l_unlearn, Budget(epochs=1), self.augment)
-        relearn = Stage("relearn", clean, l_relearn, Budget(epochs=1), self.augment)
-        rounds = self.rounds
-        if self.ascent_steps is not None:
-            a_round = len(batch_bounds(len(poisoned), self.fit.batch_size))
-            rounds = -(-self.ascent_steps // a_round)
+        if self.method == "joint":
+            targets = data.labels + data.num_classes * poisoned
+            loss = JointRemoval(data.num_classes)
+            return [Stage("repair", data, loss, self.budget, self.augment, targets)]
+        d_p, d_c = data.select(poisoned), data.select(~poisoned)
+        unlearn = Stage("unlearn", d_p, l_unlearn, Budget(epochs=1), self.augment)
+        relearn = Stage("relearn", d_c, l_relearn, Budget(epochs=1), self.augment)
+        size = self.fit.batch_size
+        a_round = sum(len(batch_bounds(len(part), size)) for part in (d_p, d_c))
+        rounds = -(-self.budget.steps(a_round) // a_round)
         return [stage for _ in range(rounds) for stage in (unlearn, relearn)]
-
-    def published(self) -> RemovalSettings:
-        """The published length with this batch size, SGD and augmentation: 20 rounds, no rule.
-
-        Source: paper Algorithm 4 and appendix C.5.
-        """
-        return replace(self, rounds=RemovalSettings().rounds, ascent_steps=None, stop=None)
 
 
 def remove_backdoor(
     model: nn.Module,
-    poisoned: ImageSet,
-    clean: ImageSet,
+    data: ImageSet,
+    poisoned: Tensor,
     settings: RemovalSettings | None = None,
     *,
     mean: Sequence[float],
@@ -102,12 +107,12 @@ def remove_backdoor(
     progress: Progress | None = None,
     device: str | torch.device = "auto",
 ) -> Fitted:
-    """Repair a backdoored model in place; the last round is kept.
+    """Repair a backdoored model in place; the last pass is kept.
 
     Args:
         model: feature model, or any module :func:`~fctfast.models.as_feature_model` accepts.
-        poisoned: D_p, labels as given.
-        clean: D_c, labels as given.
+        data: D_p and D_c together, labels as given.
+        poisoned: bool [N], True in D_p.
         settings: default :class:`RemovalSettings`.
         mean: per channel, in [0, 1] units.
         std: per channel.
@@ -117,43 +122,23 @@ def remove_backdoor(
         device: "auto" or a torch device.
 
     Returns:
-        History: the record of each relearning pass carries `dp_kept` and `dc_kept`, the shares of
-        D_p and D_c predicted as their given labels, and the first also their values before BR.
+        History.
 
     Raises:
         ValueError: D_p or D_c is empty.
-        Diverged: the ascent blew up.
+        Diverged: the loss became NaN or infinite.
 
     Source: paper Algorithm 4; DESIGN section 4, row "D-BR".
     """
     settings = settings or RemovalSettings()
-    stages = settings.stages(poisoned, clean)
-
-    def shares(current: nn.Module) -> dict[str, float]:
-        return {
-            "dp_kept": kept_share(current, poisoned, mean=mean, std=std),
-            "dc_kept": kept_share(current, clean, mean=mean, std=std),
-        }
-
-    model.to(resolve_device(device))
-    start = shares(model)
-
-    def after(end: PassEnd) -> bool:
-        if end.record["stage"] != "relearn":
-            return False
-        end.record.update(shares(end.model))
-        rounds = [r for r in end.history if r["stage"] == "relearn"]
-        return settings.stop is not None and settings.stop.satisfied(rounds, start)
-
     return fit(
         model,
-        stages,
+        settings.stages(data, poisoned),
         settings=settings.fit,
         mean=mean,
         std=std,
         seed=seed,
         checkpoint=checkpoint,
-        on_epoch=after,
         progress=progress,
         label="unlearn/relearn",
         device=device,

@@ -38,7 +38,7 @@ def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
 
     Returns:
         What is there of: run (settings, versions, status), detection (split, verdict, counts),
-        quality (against the truth), repair (rounds, shares), metrics, and the list of files.
+        quality (against the truth), repair (passes, shares), metrics, and the list of files.
 
     Raises:
         FileNotFoundError: the folder is missing or holds no results.
@@ -73,11 +73,9 @@ def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
 
 
 def _repair(raw: dict[str, Any]) -> dict[str, Any]:
-    rounds = [r for r in raw.get("history", {}).get("removal", []) if "dp_kept" in r]
-    last = rounds[-1] if rounds else {}
+    kept = raw.get("kept", {})
     return {
-        "rounds": raw.get("rounds"),
-        "stopped_by_rule": raw.get("stopped"),
-        "poison_still_predicted": last.get("dp_kept"),
-        "clean_still_predicted": last.get("dc_kept"),
+        "passes": raw.get("passes"),
+        "poison_still_predicted": kept.get("dp_kept"),
+        "clean_still_predicted": kept.get("dc_kept"),
     }

@@ -37,6 +37,9 @@ def study() -> Iterator[ModuleType]:
             removal=RemovalSettings(fit=replace(FIT, sgd=SGDSettings(lr=0.01))),
         )  # fmt: skip
         patch.setattr(made.DBRConfig, "from_recipe", lambda _: config)
+        short = replace(made.ROUNDS, budget=Budget(2), fit=config.removal.fit)
+        for name in ("rounds", "unlearn", "relearn"):
+            patch.setitem(made.VARIANTS, name, replace(made.VARIANTS[name], removal=short))
         case = made.Case("digits", "badnets-all2one", 0.2, 3, 1, limit=200)
         clean = made.Case("digits", made.CLEAN, 0.0, 3, 1, limit=200)
         patch.setattr(made, "PLANS", {"judged": [case], "clean-judged": [clean]})
@@ -55,32 +58,29 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     found = detect(data, settings=config.detect, seed=1, out=tmp_path / "audits" / case.name)
     run = [
         "run", "--source", "digits=digits", "--audits", str(tmp_path / "audits"), "--test-images",
-        "60", "--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--rounds", "2",
+        "60", "--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"),
     ]  # fmt: skip
     plan = [*run, "--plan", "judged", "--variants"]
-    assert study.main([*plan, "both", "unlearn"]) == 0
+    assert study.main([*plan, "recipe", "unlearn"]) == 0
     (result,) = (tmp_path / "o").glob("*.json")
     row = io.read_json(result)
-    assert set(row["curves"]) == {"both", "unlearn"}
-    assert row["parts"]["both"] == {"d_p": 10, "d_c": 40}
-    assert [len(curve) for curve in row["curves"].values()] == [3, 3]
+    assert set(row["curves"]) == {"recipe", "unlearn"}
+    assert row["parts"]["recipe"] == {"d_p": 10, "d_c": 40}
+    assert [len(curve) for curve in row["curves"].values()] == [4, 3]
     # Before BR every variant is the base model; unlearning alone never sees D_c.
-    both, unlearn = row["curves"]["both"], row["curves"]["unlearn"]
-    assert both[0] == unlearn[0]
-    assert both[1] != unlearn[1]
+    recipe, unlearn = row["curves"]["recipe"], row["curves"]["unlearn"]
+    assert recipe[0] == unlearn[0]
+    assert recipe[1] != unlearn[1]
 
     # What is there stays; what is missing is added, and changes nothing of the rest.
     before = result.stat().st_mtime_ns
-    assert study.main([*plan, "both"]) == 0
+    assert study.main([*plan, "recipe"]) == 0
     assert result.stat().st_mtime_ns == before
-    assert study.main([*plan, "both", "relearn"]) == 0
-    assert io.read_json(result)["curves"]["both"] == both
-    assert set(io.read_json(result)["curves"]) == {"both", "unlearn", "relearn"}
-    # More rounds begin anew, and the first ones come out the same.
-    longer = [*plan, "both", "--rounds", "3"]
-    assert study.main(longer) == 0
-    assert io.read_json(result)["curves"]["both"][:3] == both
-    assert len(io.read_json(result)["curves"]["both"]) == 4
+    assert study.main([*plan, "recipe", "rounds", "relearn"]) == 0
+    curves = io.read_json(result)["curves"]
+    assert curves["recipe"] == recipe
+    assert set(curves) == {"recipe", "unlearn", "rounds", "relearn"}
+    assert len({str(curve[-1]) for curve in curves.values()}) == 4
 
     # Shares "auto" are those of an audit that was asked for them.
     auto = detect(
@@ -93,7 +93,7 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     assert study.main([*run, "--plan", "clean-judged"]) == 0
     assert study.main(["table", "--out", str(tmp_path / "o")]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert len(table) == 5
+    assert len(table) == 6
     asr = io.read_json(tmp_path / "o" / "digits-none-s1-n200-robust-t3.json")["clean"][case.attack]
     assert all(line.endswith(f"| {100 * asr['asr']:.1f} |") for line in table[2:])
     picture = importlib.import_module("dbr_picture")
@@ -101,10 +101,10 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     assert picture.main(["--rows", str(tmp_path / "o"), "--out", str(png)]) == 0
     assert png.read_bytes().startswith(b"\x89PNG")
 
-    io.write_json(result, {**row, "removal": {**row["removal"], "rounds": 5}})
-    with pytest.raises(SystemExit, match=r"other settings: rounds \(5 there, 20 now\)"):
+    io.write_json(result, {**row, "removal": {**row["removal"], "budget": {"epochs": 5}}})
+    with pytest.raises(SystemExit, match=r"other settings: budget.epochs \(5 there, 3 now\)"):
         study.main([*plan, "relearn"])
     monkeypatch.setattr(study, "repair", None)
     io.write_json(result, {**row, "curves": {}})
     with pytest.raises(TypeError):  # a row without curves is not taken for a finished one
-        study.main([*plan, "both"])
+        study.main([*plan, "recipe"])

@@ -52,7 +52,7 @@ split: {draws: 2}
 base:
   budget: {epochs: 3}
   fit: {batch_size: 32, sgd: {lr: 0.1}}
-br: {rounds: 2, fit: {batch_size: 32, sgd: {lr: 1.0e-3}}}
+br: {budget: {epochs: 2}, fit: {batch_size: 32, sgd: {lr: 1.0e-3}}}
 extractor: {budget: {epochs: 1}, fit: {batch_size: 32, sgd: {lr: 0.1}}}
 classifier: {budget: {epochs: 2}, fit: {batch_size: 32, sgd: {lr: 0.1}}}
 """

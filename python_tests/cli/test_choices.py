@@ -41,7 +41,7 @@ def test_the_recorded_settings_of_published_are_those_that_run() -> None:
     config = asked.config(asked.load_recipe(), channels=3)
     assert config.detect == config.detect.published()
     assert config.removal == config.removal.published()
-    assert config.removal.stop is None
+    assert config.removal.method == "alternate"
     assert config.detect.score.draws == 1
     assert config.detect.probe.fit.precision == config.detect.score.precision == "bfloat16"
     assert config.detect.probe.network.width == 8

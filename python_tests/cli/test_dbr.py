@@ -46,7 +46,7 @@ def repaired(poisoned: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactor
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr == "", "the truth was opened"
-    assert json.loads(result.stdout)["repair"]["rounds"] >= 1
+    assert json.loads(result.stdout)["repair"]["passes"] == 2
     return out
 
 

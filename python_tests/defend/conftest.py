@@ -14,7 +14,7 @@ QUICK = FitSettings(batch_size=30, sgd=SGDSettings(lr=0.02))
 
 @pytest.fixture(scope="session")
 def config() -> DBRConfig:
-    """Three passes of base training, two rounds of BR."""
+    """Three passes of base training, two passes of BR."""
     return DBRConfig(
         detect=DetectSettings(
             probe=ProbeSettings(network=ModelSettings(width=4), spread=Budget(epochs=0), fit=QUICK),
@@ -29,6 +29,6 @@ def config() -> DBRConfig:
             augment=AugmentSettings(crop=1, flip=True),
         ),
         removal=RemovalSettings(
-            rounds=2, fit=QUICK, augment=AugmentSettings(crop=1, flip=True), stop=None
+            budget=Budget(epochs=2), fit=QUICK, augment=AugmentSettings(crop=1, flip=True)
         ),
     )

@@ -15,7 +15,7 @@ from torch import nn
 
 from fctfast import io
 from fctfast.data import ImageSet, open_dataset
-from fctfast.defend import DBR, DBRConfig, Repaired, StopRule, dbr, given
+from fctfast.defend import DBR, DBRConfig, Repaired, dbr, given
 from fctfast.detect import Detection
 from fctfast.models import ModelInfo, load_model, save_model
 
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_weights_without_a_folder_too(
     assert again.paths == {}
 
 
-def test_what_is_written_loads_and_the_last_round_is_kept(
+def test_what_is_written_loads_and_the_last_pass_is_kept(
     finished: tuple[Repaired, Path],
 ) -> None:
     repaired, out = finished
@@ -53,8 +53,8 @@ def test_what_is_written_loads_and_the_last_round_is_kept(
     assert info == repaired.info
     base, _ = load_model(out / "base.safetensors")
     assert not same(base, repaired.model)
-    assert repaired.rounds == 2
-    assert [r["stage"] for r in repaired.history["removal"]] == ["unlearn", "relearn"] * 2
+    assert repaired.passes == 2
+    assert [r["stage"] for r in repaired.history["removal"]] == ["repair"] * 2
     assert torch.equal(
         Detection.load(out / "detect").split.poisoned, repaired.detection.split.poisoned
     )
@@ -158,24 +158,25 @@ def test_an_empty_part_is_refused_before_the_probe_is_trained(
         DBR(none).run(small_set)
 
 
-def test_published_mode_runs_the_published_rounds_without_a_rule(
+def test_published_mode_runs_the_published_rounds(
     small_set: ImageSet,
     config: DBRConfig,
     finished: tuple[Repaired, Path],
     tmp_path: Path,
 ) -> None:
-    lax = StopRule(kept=1.0, lost=1.0)
-    config = replace(config, removal=replace(config.removal, rounds=3, ascent_steps=9, stop=lax))
     given: dict[str, Any] = {
         "checkpoint": finished[1] / "base.safetensors",
         "detection": finished[0].detection,
     }
     robust = DBR(config).run(small_set, **given)
-    assert (robust.rounds, robust.stopped) == (1, True)
+    assert robust.passes == 2
+    assert [r["stage"] for r in robust.history["removal"]] == ["repair"] * 2
     published = DBR(replace(config, mode="published")).run(small_set, out=tmp_path, **given)
-    assert (published.rounds, published.stopped) == (20, False)
-    wrote = io.read_json(tmp_path / "repair.json")["settings"]["removal"]
-    assert (wrote["rounds"], wrote["ascent_steps"], wrote["stop"]) == (20, None, None)
+    assert published.passes == 20
+    assert [r["stage"] for r in published.history["removal"]] == ["unlearn", "relearn"] * 20
+    wrote = io.read_json(tmp_path / "repair.json")
+    assert wrote["settings"]["removal"]["method"] == "alternate"
+    assert (wrote["passes"], wrote["kept"]) == (20, published.kept)
     with pytest.raises(ValueError, match="mode: expected one of robust, published"):
         DBRConfig(mode="publish")
 
@@ -278,7 +279,7 @@ config = DBRConfig(
         score=FctSettings(draws=1), alpha_c=0.25, alpha_p=0.1,
     ),
     base=BaseSettings(network=small, budget=Budget(epochs=2), fit=quick),
-    removal=RemovalSettings(rounds=1, fit=quick, stop=None),
+    removal=RemovalSettings(budget=Budget(epochs=2), fit=quick),
 )
 DBR(config).run(data, out=sys.argv[1], device="cpu")
 print("done", flush=True)

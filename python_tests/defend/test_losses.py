@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-from fctfast.defend import Contrastive, MixedCrossEntropy, l_relearn, l_unlearn
+from fctfast.defend import Contrastive, JointRemoval, MixedCrossEntropy, l_relearn, l_unlearn
 from fctfast.ops import supcon_loss
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]], dtype=torch.float64)
@@ -24,6 +26,29 @@ def test_descent_on_unlearn_lowers_the_given_labels_probability() -> None:
     before = LOGITS.softmax(1)[torch.arange(2), LABELS]
     after = (LOGITS - gradient).softmax(1)[torch.arange(2), LABELS]
     assert bool((after < before).all())
+
+
+def test_joint_removal_is_cross_entropy_of_clean_and_of_not_the_label() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5], [0.3, 0.2, 0.1]])
+    p = logits.double().softmax(1)
+    targets = torch.tensor([0, 3 + 2, 3 + 1])
+    wanted = -(p[0, 0].log() + (1 - p[1, 2]).log() + (1 - p[2, 1]).log()) / 3
+    torch.testing.assert_close(JointRemoval(3)(logits, logits.double(), targets), wanted)
+
+
+def test_joint_removal_pulls_where_the_backdoor_answers_and_stops_where_it_is_gone() -> None:
+    sure = torch.tensor([[40.0, 0.0, 0.0]], requires_grad=True)
+    loss = JointRemoval(3)(sure, sure, torch.tensor([3]))
+    (gradient,) = torch.autograd.grad(loss, sure)
+    torch.testing.assert_close(loss, torch.tensor(40.0 - math.log(2)))
+    torch.testing.assert_close(gradient, torch.tensor([[1.0, -0.5, -0.5]]))
+    # The ascent of Eq. 4 does the opposite: nothing here, and everything where p is 0.
+    (ascent,) = torch.autograd.grad(l_unlearn(sure, sure, torch.tensor([0])), sure)
+    assert float(ascent.abs().max()) < 1e-6
+    gone = torch.tensor([[-40.0, 0.0, 0.0]], requires_grad=True)
+    loss = JointRemoval(3)(gone, gone, torch.tensor([3]))
+    assert not loss.detach().any()
+    assert float(torch.autograd.grad(loss, gone)[0].abs().max()) < 1e-6
 
 
 def test_mixed_cross_entropy_is_equation_three() -> None:

@@ -1,4 +1,4 @@
-"""Facts about BR: it alternates, it counts steps, it forgets D_p and keeps D_c, it stops."""
+"""Facts about BR: what it trains on, that it forgets D_p and keeps D_c."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fctfast.data import ImageSet
-from fctfast.defend import DBRConfig, RemovalSettings, StopRule, remove_backdoor, train_base
+from fctfast.defend import DBRConfig, RemovalSettings, remove_backdoor, train_base
 from fctfast.defend.removal import kept_share
-from fctfast.train import AugmentSettings, FitSettings, load_recipe
+from fctfast.train import AugmentSettings, Budget, FitSettings, SGDSettings
 
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
 
@@ -27,86 +27,78 @@ def backdoored(small_set: ImageSet, config: DBRConfig) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def halves(small_set: ImageSet) -> tuple[ImageSet, ImageSet]:
-    poisoned = torch.zeros(120, dtype=torch.bool)
-    poisoned[::8] = True
-    return small_set.select(poisoned), small_set.select(~poisoned)
+def poisoned() -> Tensor:
+    mask = torch.zeros(120, dtype=torch.bool)
+    mask[::8] = True
+    return mask
 
 
-def test_rounds_alternate_and_ascent_steps_set_their_number(
-    halves: tuple[ImageSet, ImageSet],
+def test_joint_is_one_stage_over_both_that_tells_them_apart(
+    small_set: ImageSet, poisoned: Tensor
 ) -> None:
-    settings = RemovalSettings(rounds=5, fit=FitSettings(batch_size=5))
-    names = [stage.name for stage in settings.stages(*halves)]
-    assert names == ["unlearn", "relearn"] * 5
-    # 15 samples of D_p are 3 steps a round: 2 rounds are 6 steps and too few, 3 are enough.
-    assert len(replace(settings, ascent_steps=7).stages(*halves)) == 2 * 3
-    assert len(replace(settings, ascent_steps=1).stages(*halves)) == 2
-    # A budget, not a cap: a small D_p gets more rounds than `rounds`.
-    assert len(replace(settings, ascent_steps=60).stages(*halves)) == 2 * 20
-    # 15 in batches of 7 are 2 steps, not 3: a batch of one joins the one before it.
-    settings = RemovalSettings(ascent_steps=6, fit=FitSettings(batch_size=7))
-    assert len(settings.stages(*halves)) == 2 * 3
+    (stage,) = RemovalSettings(budget=Budget(epochs=4)).stages(small_set, poisoned)
+    assert (stage.name, stage.data, stage.budget.epochs) == ("repair", small_set, 4)
+    assert stage.targets is not None
+    classes = small_set.num_classes
+    assert torch.equal(stage.targets // classes, poisoned.long())
+    assert torch.equal(stage.targets % classes, small_set.labels)
 
 
-@pytest.mark.parametrize(("name", "poisoned"), [("cifar10-cpu", 1000), ("digits", 75)])
-def test_recipes_in_steps_buy_the_rounds_they_were_measured_with(name: str, poisoned: int) -> None:
-    """20 and 40 rounds, the numbers behind their results."""
-    settings = load_recipe(name).section("br", RemovalSettings)
-    part = ImageSet(
-        ids=torch.arange(poisoned),
-        images=torch.zeros(poisoned, 1, 1, 3, dtype=torch.uint8),
-        labels=torch.zeros(poisoned, dtype=torch.int64),
-        class_names=("a", "b"),
-    )
-    assert settings.ascent_steps is not None
-    assert len(settings.stages(part, part)) == 2 * {"cifar10-cpu": 20, "digits": 40}[name]
+def test_rounds_alternate_and_the_budget_sets_their_number(
+    small_set: ImageSet, poisoned: Tensor
+) -> None:
+    settings = RemovalSettings("alternate", Budget(epochs=5), FitSettings(batch_size=15))
+    stages = settings.stages(small_set, poisoned)
+    assert [stage.name for stage in stages] == ["unlearn", "relearn"] * 5
+    assert torch.equal(stages[0].data.ids, small_set.ids[poisoned])
+    assert torch.equal(stages[1].data.ids, small_set.ids[~poisoned])
+    # 15 samples of D_p and 105 of D_c are 1 + 7 steps a round: 17 steps take three of them.
+    steps = replace(settings, budget=Budget(epochs=1, min_steps=17))
+    assert len(steps.stages(small_set, poisoned)) == 2 * 3
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagenet-subset"])
-def test_the_recipes_of_the_paper_run_all_rounds_without_a_rule(name: str) -> None:
-    settings = load_recipe(name).section("br", RemovalSettings)
-    assert settings == settings.published()
-    assert (settings.rounds, settings.ascent_steps, settings.stop) == (20, None, None)
-
-
+@pytest.mark.parametrize(("method", "lr"), [("joint", 0.02), ("alternate", 0.005)])
 def test_forgets_the_poison_and_keeps_the_rest(
-    backdoored: nn.Module, halves: tuple[ImageSet, ImageSet], config: DBRConfig
+    backdoored: nn.Module,
+    small_set: ImageSet,
+    poisoned: Tensor,
+    config: DBRConfig,
+    method: str,
+    lr: float,
 ) -> None:
-    poisoned, clean = halves
-    assert kept_share(backdoored, poisoned, mean=MEAN, std=STD) > 0.9
-    settings = replace(config.removal, rounds=30, stop=StopRule(kept=0.4, lost=0.1))
+    d_p, d_c = small_set.select(poisoned), small_set.select(~poisoned)
+    assert kept_share(backdoored, d_p, mean=MEAN, std=STD) > 0.9
+    fit = replace(config.removal.fit, sgd=SGDSettings(lr=lr))
+    settings = replace(config.removal, method=method, budget=Budget(epochs=10), fit=fit)
     model = copy.deepcopy(backdoored)
-    fitted = remove_backdoor(model, poisoned, clean, settings, mean=MEAN, std=STD, device="cpu")
-    # A third of D_p is red by nature, and rightly keeps its label.
-    assert kept_share(model, poisoned, mean=MEAN, std=STD) <= 0.4
-    assert kept_share(model, clean, mean=MEAN, std=STD) >= 0.9
-    assert fitted.stopped
-    done = [r for r in fitted.history if r["stage"] == "relearn"]
-    assert len(done) < 30
-    assert done[-1]["dp_kept"] == kept_share(model, poisoned, mean=MEAN, std=STD)
-
-
-def test_without_a_rule_all_rounds_run(
-    backdoored: nn.Module, halves: tuple[ImageSet, ImageSet], config: DBRConfig
-) -> None:
-    model = copy.deepcopy(backdoored)
-    fitted = remove_backdoor(model, *halves, config.removal, mean=MEAN, std=STD, device="cpu")
-    assert [r["stage"] for r in fitted.history] == ["unlearn", "relearn"] * 2
-    assert not fitted.stopped
+    fitted = remove_backdoor(model, small_set, poisoned, settings, mean=MEAN, std=STD, device="cpu")
+    # A third of D_p is red by nature, and may keep its label.
+    assert kept_share(model, d_p, mean=MEAN, std=STD) <= 0.4
+    assert kept_share(model, d_c, mean=MEAN, std=STD) >= 0.9
     assert not model.training
+    names = {"joint": ["repair"] * 10, "alternate": ["unlearn", "relearn"] * 10}
+    assert [r["stage"] for r in fitted.history] == names[method]
 
 
-def test_an_empty_part_is_refused(backdoored: nn.Module, halves: tuple[ImageSet, ImageSet]) -> None:
-    nothing = halves[0].select(torch.zeros(0, dtype=torch.int64))
-    with pytest.raises(ValueError, match="D_p is empty"):
-        remove_backdoor(backdoored, nothing, halves[1], mean=MEAN, std=STD)
-    with pytest.raises(ValueError, match="D_c is empty"):
-        remove_backdoor(backdoored, halves[1], nothing, mean=MEAN, std=STD)
+def test_an_empty_part_is_refused(
+    backdoored: nn.Module, small_set: ImageSet, poisoned: Tensor
+) -> None:
+    for part, mask in (("D_p", poisoned & False), ("D_c", poisoned | True)):
+        with pytest.raises(ValueError, match=f"{part} is empty"):
+            remove_backdoor(backdoored, small_set, mask, mean=MEAN, std=STD)
 
 
-def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="rounds"):
-        RemovalSettings(rounds=0)
-    with pytest.raises(ValueError, match="ascent_steps"):
-        RemovalSettings(ascent_steps=0)
+def test_published_settings_are_the_papers() -> None:
+    augment = AugmentSettings(crop=2)
+    mine = RemovalSettings(
+        budget=Budget(epochs=7), augment=augment, fit=FitSettings(precision="float32")
+    )
+    published = mine.published()
+    assert (published.method, published.budget) == ("alternate", Budget(epochs=20))
+    assert (published.fit.sgd, published.fit.batch_size) == (SGDSettings(lr=1e-4), 128)
+    assert (published.augment, published.fit.precision) == (augment, "float32")
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(ValueError, match="method: expected one of joint, alternate, got 'both'"):
+        RemovalSettings("both")

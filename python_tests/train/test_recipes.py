@@ -64,7 +64,11 @@ def test_cifar10_is_the_published_setting() -> None:
     assert (base.fit.sgd.lr, base.fit.schedule.milestones) == (0.01, (100, 150))
     assert (base.augment.crop, base.augment.flip, base.augment.rotation) == (4, True, 0)
     br = recipe.section("br", RemovalSettings)
-    assert (br.rounds, br.fit.sgd.lr, br.fit.batch_size) == (20, 1e-4, 128)
+    assert (br.method, br.budget.epochs, br.fit.batch_size) == ("joint", 3, 128)
+    published = br.published()
+    assert (published.method, published.budget.epochs) == ("alternate", 20)
+    assert (published.fit.sgd.lr, published.fit.batch_size) == (1e-4, 128)
+    assert published.augment == br.augment
 
 
 def test_cifar100_and_imagenet_differ_as_the_paper_says() -> None:
