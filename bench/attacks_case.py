@@ -69,10 +69,7 @@ class Bench:
 
     def measure(self, model: nn.Module, attack: attacks.Attack) -> dict[str, Any]:
         """ACC and ASR on the test images."""
-        device = next(model.parameters()).device
-        return evaluate(
-            model, self.test, attack, self.case.target, mean=self.mean, std=self.std, device=device
-        )
+        return evaluate(model, self.test, attack, self.case.target, mean=self.mean, std=self.std)
 
     def described(self) -> dict[str, Any]:
         """What every row says of itself."""

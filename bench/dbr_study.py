@@ -126,8 +126,7 @@ def curve(
             "dp_kept": kept_share(current, d_p, mean=mean, std=std),
             "dc_kept": kept_share(current, d_c, mean=mean, std=std),
         }
-        device = next(current.parameters()).device
-        return kept | evaluate(current, test, attack, target, mean=mean, std=std, device=device)
+        return kept | evaluate(current, test, attack, target, mean=mean, std=std)
 
     def after(end: PassEnd) -> None:
         if end.record["stage"] == stages[-1].name:

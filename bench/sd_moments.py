@@ -20,13 +20,13 @@ import fctfast
 from fctfast import attacks, io
 from fctfast.data import ImageSet
 from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, statistics_batches
-from fctfast.detect.fct import evaluating
 from fctfast.detect.probe import describe, train_probe
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.settings import DetectSettings
 from fctfast.detect.transforms import parse
 from fctfast.seeding import permutation
 from fctfast.train import Budget, Progress
+from fctfast.train.inference import evaluating
 
 SAMPLE = 4000
 """Samples of a set that the study looks at; all that is computed from them is a share or a mean."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctfast.train.inference import device_of, evaluating
 from fctfast.train.precision import repeatable_kernels
 
 
@@ -45,23 +46,18 @@ def pgd(
 
     Source: Madry et al. 2018; FCT paper, appendix C.3 (CL).
     """
-    place = next((p.device for p in model.parameters()), images.device)
+    place = device_of(model, images.device)
     clean = images.to(place).float()
     low, high = (clean - eps).clamp_min(0), (clean + eps).clamp_max(255)
     x = (clean if start is None else start.to(place)).clone().clamp_(low, high)
     labels = labels.to(place)
     shift, scale = (torch.tensor(v, device=x.device)[:, None, None] for v in (mean, std))
-    was_training = model.training
-    model.eval()
-    try:
-        with repeatable_kernels(place):
-            for _ in range(steps):
-                x.requires_grad_()
-                logits = model((x.permute(0, 3, 1, 2) / 255 - shift) / scale)
-                # A sum: an image's gradient does not depend on its neighbours.
-                loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-                (slope,) = torch.autograd.grad(loss, x)
-                x = torch.clamp(x.detach() + step * slope.sign(), low, high)
-    finally:
-        model.train(was_training)
+    with evaluating(model), repeatable_kernels(place):
+        for _ in range(steps):
+            x.requires_grad_()
+            logits = model((x.permute(0, 3, 1, 2) / 255 - shift) / scale)
+            # A sum: an image's gradient does not depend on its neighbours.
+            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+            (slope,) = torch.autograd.grad(loss, x)
+            x = torch.clamp(x.detach() + step * slope.sign(), low, high)
     return x.detach().to(images.device)

@@ -13,6 +13,7 @@ from fctfast import seeding
 from fctfast.attacks.trojan import Trojan
 from fctfast.models import FeatureModel, as_feature_model
 from fctfast.train import normalise
+from fctfast.train.inference import evaluating
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,7 @@ def optimise(
     if images.dim() != 4 or images.shape[3] != 3 or not len(images):
         raise ValueError(f"optimise: expected images [N, H, W, 3], got {list(images.shape)}")
     network = cast(FeatureModel, as_feature_model(model))
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         with torch.no_grad():
             clean = network.features(normalise(images, mean, std)).mean(0)
         chosen = tuple(neurons) if neurons is not None else (int(clean.argmax()),)
@@ -88,8 +87,6 @@ def optimise(
         with torch.no_grad():
             after = activation(attack.apply(images, train=True).float())
         return Optimised(attack, chosen, float(clean[list(chosen)].mean()), float(after))
-    finally:
-        model.train(was_training)
 
 
 def _ascend(

@@ -172,16 +172,14 @@ def _measure_model(
         attack, number = attacks.recipe_attack(recipe, poisoned), int(recipe["target"])
     else:
         number = common.class_number(target, data.class_names)
-    place = resolve_device(device)
     measured = evaluate(
-        module.to(place),
+        module.to(resolve_device(device)),
         data,
         attack,
         number,
         mean=statistics[0],
         std=statistics[1],
         batch_size=batch_size,
-        device=place,
     )
     facts = {"attack": attack.name, "target": number} if attack else {}
     return {"checkpoint": str(checkpoint), "test_set": data.name, **facts, **measured}

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from fctfast.data import ImageSet
 from fctfast.defend.losses import JointRemoval, l_relearn, l_unlearn
-from fctfast.detect.fct import evaluating
 from fctfast.train import (
     AugmentSettings,
     Budget,
@@ -22,7 +21,7 @@ from fctfast.train import (
     SGDSettings,
     Stage,
     fit,
-    normalise,
+    predict,
 )
 from fctfast.train.stage import batch_bounds
 
@@ -165,12 +164,5 @@ def kept_share(
     Returns:
         Share in [0, 1].
     """
-    device = next(model.parameters()).device
-    right = 0
-    with evaluating(model), torch.inference_mode():
-        for rows in torch.split(torch.arange(len(data)), batch_size):
-            images = normalise(
-                data.images[rows].to(device), mean, std, memory_format=torch.channels_last
-            )
-            right += int((model(images).argmax(1).cpu() == data.labels[rows]).sum())
-    return right / len(data)
+    seen = predict(model, data.images, mean=mean, std=std, batch_size=batch_size)
+    return float((seen == data.labels).double().mean())

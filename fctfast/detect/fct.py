@@ -14,6 +14,7 @@ from fctfast.data import ImageSet
 from fctfast.detect.transforms import parse
 from fctfast.models import FeatureModel
 from fctfast.ops import feature_distance
+from fctfast.train.inference import evaluating
 from fctfast.train.progress import Progress, Quiet
 
 PRECISIONS = {
@@ -178,24 +179,6 @@ def _predictions(model: Any, features: Tensor) -> Tensor | None:
         return None if classify is None else classify(features).argmax(1).cpu()
     except ValueError:  # a wrapped network may give features but have no head that reads them
         return None
-
-
-class evaluating:
-    """Put a module in eval mode for a block, then every submodule back in the mode it had."""
-
-    def __init__(self, model: Any) -> None:
-        self._modes: dict[nn.Module, bool] = {}
-        if isinstance(model, nn.Module):
-            self._modes = {m: m.training for m in model.modules()}
-            self._model = model
-
-    def __enter__(self) -> None:
-        if self._modes:
-            self._model.eval()
-
-    def __exit__(self, *exception: object) -> None:
-        for module, mode in self._modes.items():
-            module.training = mode
 
 
 def autocast(device: torch.device, precision: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fctfast.report.evaluation import evaluate, predict
+from fctfast.report.evaluation import evaluate
 from fctfast.report.feature_map import save_feature_map
 from fctfast.report.findings import save_findings
 from fctfast.report.histogram import save_histogram
@@ -16,7 +16,6 @@ __all__ = [
     "auroc",
     "evaluate",
     "find_detection",
-    "predict",
     "save_contact_sheet",
     "save_feature_map",
     "save_findings",

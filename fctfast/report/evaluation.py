@@ -4,49 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from fctfast.attacks import Attack, trigger_test_set
 from fctfast.data import ImageSet
-from fctfast.train import normalise
-
-
-def predict(
-    model: nn.Module,
-    images: Tensor,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    batch_size: int = 256,
-    device: str | torch.device | None = None,
-) -> Tensor:
-    """Predicted classes, in evaluation mode.
-
-    Args:
-        model: takes normalised float32 [B, C, H, W], gives logits; its mode is put back.
-        images: uint8 [N, H, W, C].
-        mean: one value a channel, of images in 0..1.
-        std: one value a channel.
-        batch_size: images a step, default 256.
-        device: where the model lies; default: where its first parameter is.
-
-    Returns:
-        int64 [N], on the CPU.
-    """
-    if device is None:
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    was_training = model.training
-    model.eval()
-    classes = []
-    try:
-        with torch.inference_mode():
-            for batch in torch.split(images, batch_size):
-                x = normalise(batch.to(device), mean, std)
-                classes.append(model(x).argmax(1).cpu())
-    finally:
-        model.train(was_training)
-    return torch.cat(classes) if classes else torch.empty(0, dtype=torch.int64)
+from fctfast.train.inference import predict
 
 
 def evaluate(
@@ -58,7 +20,6 @@ def evaluate(
     mean: Sequence[float],
     std: Sequence[float],
     batch_size: int = 256,
-    device: str | torch.device | None = None,
 ) -> dict[str, float | int | None]:
     """Accuracy on clean test images and success of the attack.
 
@@ -70,7 +31,6 @@ def evaluate(
         mean: one value a channel.
         std: one value a channel.
         batch_size: images a step, default 256.
-        device: where the model lies; default: where its first parameter is.
 
     Returns:
         Shares in 0..1. ``acc``: clean accuracy over all classes; ``acc_non_target``: without the
@@ -91,7 +51,7 @@ def evaluate(
         return float(right.double().mean())
 
     def classes(images: Tensor) -> Tensor:
-        return predict(model, images, mean=mean, std=std, batch_size=batch_size, device=device)
+        return predict(model, images, mean=mean, std=std, batch_size=batch_size)
 
     right = classes(test_set.images) == test_set.labels
     result: dict[str, float | int | None] = {"acc": share(right), "test_samples": len(test_set)}

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from fctfast import io
 from fctfast.data import ImageSet
-from fctfast.detect.fct import evaluating
 from fctfast.detect.transforms import parse
 from fctfast.report.histogram import INK
 from fctfast.seeding import derive_seed, permutation
+from fctfast.train.inference import device_of, evaluating
 
 BATCH = 128
 NAMED_CLASSES = 10
@@ -91,7 +91,7 @@ def _features(
 ) -> tuple[Tensor, Tensor]:
     tau = parse(transform).draw(data.ids, seed=seed, draws=1, size=data.image_size)
     before, after = [], []
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     with evaluating(model):
         for start in range(0, len(data), BATCH):
             rows = slice(start, min(start + BATCH, len(data)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fctfast.train.augment import augment, normalise
 from fctfast.train.fit import Fitted, PassEnd, fit
+from fctfast.train.inference import predict
 from fctfast.train.loop import Diverged
 from fctfast.train.precision import resolve_device, resolve_precision
 from fctfast.train.progress import Progress, make_progress
@@ -55,6 +56,7 @@ __all__ = [
     "make_progress",
     "maybe_run_folder",
     "normalise",
+    "predict",
     "recipe_names",
     "resolve_device",
     "resolve_precision",

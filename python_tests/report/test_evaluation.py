@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from fctfast import attacks
 from fctfast.data import ImageSet
-from fctfast.report import evaluate, predict
+from fctfast.report import evaluate
 
 MEAN, STD = (0.0,), (1.0,)
 
@@ -83,25 +83,6 @@ def test_without_an_attack_only_accuracy_is_told() -> None:
     labels = torch.arange(8) % 4
     result = evaluate(Backdoored(), labelled(labels, labels), mean=MEAN, std=STD)
     assert result == {"acc": 1.0, "test_samples": 8}
-
-
-def test_predict_normalises_and_keeps_the_mode() -> None:
-    seen = []
-
-    class Look(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            seen.append((x, self.training))
-            return x.flatten(1)
-
-    model = Look().train()
-    images = torch.randint(0, 256, (5, 2, 2, 3), dtype=torch.uint8)
-    out = predict(model, images, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), batch_size=2)
-    assert out.shape == (5,)
-    assert [len(x) for x, _ in seen] == [2, 2, 1]
-    assert not any(training for _, training in seen)
-    assert model.training
-    expected = (images[0, 1, 0, 2].float() / 255 - 0.3) / 0.7
-    assert seen[0][0][0, 2, 1, 0] == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_an_empty_test_set_is_an_error() -> None:
