@@ -25,6 +25,11 @@ from fctfast.train.recipes import Recipe, load_recipe
 
 MODES = ("robust", "published")
 
+NO_VERDICT = (
+    "published mode has no verdict: after its ten passes of L_intra the scores of most classes form "
+    "two groups, poisoned or not; use robust mode"
+)
+
 
 def detect(
     data: Any,
@@ -125,6 +130,9 @@ def detect(
         rate=rate,
     )
     how = replace(chosen.score, transform=moment.transform)
+    found = judge(evidence)
+    if mode == "published":
+        found = found.unclear(NO_VERDICT)
     described = {"mode": mode, "seed": seed, "step": moment.step, "data": moments.fingerprint}
     described |= asdict(replace(chosen, score=how, mean=mean, std=std))
     scores = Scores.of(
@@ -133,7 +141,7 @@ def detect(
     detection = Detection(
         scores=scores,
         split=scores.split(*shares),
-        verdict=judge(evidence),
+        verdict=found,
         rate=rate,
         snapshots=tuple(s.summary() for s in snapshots),
         settings=scores.settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -96,6 +96,16 @@ class Verdict:
     suspected_classes: tuple[int, ...]
     separation: float
     class_separation: tuple[float | None, ...]
+
+    def unclear(self, reason: str) -> Verdict:
+        """The measurements without the judgement, and why."""
+        return replace(
+            self,
+            evidence=UNCLEAR,
+            reasons=(*self.reasons, reason),
+            suspected_target=None,
+            suspected_classes=(),
+        )
 
     def summary(self) -> dict[str, Any]:
         """Ready for JSON."""

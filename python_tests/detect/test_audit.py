@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 
 from fctfast.data import ImageSet
 from fctfast.detect import Detection, DetectSettings, detect, fct, moments, snapshots
+from fctfast.detect.mixture import TwoGroups
+from fctfast.detect.verdict import Evidence, judge
 from fctfast.models.resnet import ResNet
 from fctfast.train import Budget
 
@@ -123,6 +126,23 @@ def test_published_takes_the_first_tau_alone(
     found = detect(small_set, mode="published", settings=settings, **ALPHAS)
     assert [s["transform"] for s in found.snapshots] == ["blur"]
     assert found.settings["transforms"] == ("blur",)
+
+
+def test_published_measures_but_does_not_judge(
+    small_set: ImageSet, small_settings: DetectSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A clean set's classes form two groups there, too: 9 of 10 did on CIFAR-10 with one poisoned.
+    apart = TwoGroups((0.0, 9.0), (1.0, 1.0), upper_share=0.5, gain=99.0, samples=60)
+    twice = judge(Evidence((apart, apart), (0.0, 0.0)))
+    assert twice.evidence == "yes"
+    monkeypatch.setattr(sys.modules["fctfast.detect.audit"], "judge", lambda _: twice)
+    found = detect(small_set, mode="published", settings=small_settings, **ALPHAS)
+    assert found.verdict.evidence == "unclear"
+    assert found.verdict.suspected_classes == ()
+    assert found.verdict.separation == 9.0
+    assert "published mode has no verdict" in found.verdict.reasons[-1]
+    robust = detect(small_set, settings=small_settings, **ALPHAS)
+    assert robust.verdict is twice
 
 
 def test_a_given_tau_is_the_only_one(
