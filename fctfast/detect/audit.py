@@ -26,8 +26,8 @@ from fctfast.train.recipes import Recipe, load_recipe
 MODES = ("robust", "published")
 
 NO_VERDICT = (
-    "published mode has no verdict: after its ten passes of L_intra the scores of most classes form "
-    "two groups, poisoned or not; use robust mode"
+    "published mode has no verdict: after its ten passes of L_intra the scores of most classes "
+    "form two groups, poisoned or not; use robust mode"
 )
 
 
