@@ -26,7 +26,7 @@ Recipe = Annotated[
     ),
 ]
 Mode = Annotated[
-    str, typer.Option(help="robust (with guards) or published (the paper's code, no guards).")
+    str, typer.Option(help="robust, or published (the paper's code: no guards and no verdict).")
 ]
 AlphaC = Annotated[
     str | None,
