@@ -232,9 +232,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def check_settings(result: Path, now: dict[str, Any]) -> None:
-    """Refuse to take a row of other settings for the one that is asked for."""
-    differing = differing_keys(io.read_json(result)["settings"], json.loads(json.dumps(now)))
+def check_settings(
+    result: Path, now: dict[str, Any], sections: Sequence[str] | None = None
+) -> None:
+    """Refuse to take a row of other settings for the one that is asked for.
+
+    Of settings with sections `sections` are those that matter; default: all.
+    """
+    both = io.read_json(result)["settings"], json.loads(json.dumps(now))
+    if sections is not None:
+        both = tuple({name: settings.get(name) for name in sections} for settings in both)
+    differing = differing_keys(*both)
     if differing:
         raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}; move it away")
 

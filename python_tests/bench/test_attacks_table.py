@@ -175,6 +175,15 @@ def test_done_is_done_and_other_settings_are_refused(
     io.write_json(finished.out / f"{NONE}.json", {**before[NONE], "clean": fewer})
     assert bench.attacks_table.main(finished.run) == 0
     assert finished.rows()[NONE]["clean"] == before[NONE]["clean"]
+    # A base model does not depend on how D-BR is done.
+    base = {key: value for key, value in before[NONE].items() if key != "repair"}
+    settings = {**base["settings"], "removal": {"rounds": 20}}
+    io.write_json(finished.out / f"{NONE}.json", {**base, "settings": settings})
+    assert bench.attacks_table.main([*finished.run, "--only", "none"]) == 0
+    other = {**settings, "base": {**settings["base"], "budget": {"epochs": 7}}}
+    io.write_json(finished.out / f"{NONE}.json", {**base, "settings": other})
+    with pytest.raises(SystemExit, match=r"other settings: base.budget.epochs \(7 there"):
+        bench.attacks_table.main([*finished.run, "--only", "none"])
     name = "digits-needy-10pc-t3-s1-n200-robust"
     changed = {**before[name], "settings": {**before[name]["settings"], "mode": "published"}}
     io.write_json(finished.out / f"{name}.json", changed)
