@@ -27,7 +27,7 @@ import fctfast
 from fctfast import attacks, io
 from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, RemovalSettings, parts, train_base
-from fctfast.defend.removal import kept_share
+from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection, weigh
 from fctfast.detect.shares import AUTO, Share, resolve_shares
 from fctfast.report import evaluate
@@ -119,13 +119,9 @@ def curve(
 
     The first entry is the model as it came. `data` is D_p and D_c, `poisoned` says who is in D_p.
     """
-    d_p, d_c = data.select(poisoned), data.select(~poisoned)
 
     def look(current: nn.Module) -> dict[str, Any]:
-        kept = {
-            "dp_kept": kept_share(current, d_p, mean=mean, std=std),
-            "dc_kept": kept_share(current, d_c, mean=mean, std=std),
-        }
+        kept = kept_shares(current, data, poisoned, mean=mean, std=std)
         return kept | evaluate(current, test, attack, target, mean=mean, std=std)
 
     def after(end: PassEnd) -> None:
@@ -176,9 +172,8 @@ def repair(
         source, split="test", limit=options.test_images, seed=case.seed,
         image_size=recipe.data.image_size,
     )  # fmt: skip
-    row = {"curves": {}, "parts": {}} | row
+    row = {"curves": {}, "parts": {}, "removal": {}} | row
     row |= {"case": asdict(case), "test_images": len(test), "versions": versions()}
-    row |= {"removal": asdict(config.removal)}
     if case.attack == CLEAN:
         row["clean"] = {
             name: evaluate(model, test, attacks.get(name), case.target, mean=mean, std=std)
@@ -193,6 +188,7 @@ def repair(
         known, poisoned = parts(data, split)
         removal = variant.removal or config.removal
         stages = [s for s in removal.stages(known, poisoned) if s.name in variant.stages]
+        row["removal"][name] = asdict(removal)
         row["parts"][name] = {"d_p": int(poisoned.sum()), "d_c": int((~poisoned).sum())}
         row["curves"][name] = curve(
             model, stages, known, poisoned, removal.fit, test, attacks.get(case.attack),
@@ -203,9 +199,11 @@ def repair(
 
 
 def _check_settings(result: Path, row: dict[str, Any], case: Case) -> None:
-    """Refuse to put curves of other settings into a row."""
-    now = asdict(DBRConfig.from_recipe(RECIPES[case.data]).removal)
-    differing = differing_keys(row.get("removal", now), json.loads(json.dumps(now)))
+    """Refuse to put curves beside those of other settings."""
+    recipe = DBRConfig.from_recipe(RECIPES[case.data]).removal
+    there = row.get("removal", {})
+    now = {name: asdict(VARIANTS[name].removal or recipe) for name in there}
+    differing = differing_keys(there, json.loads(json.dumps(now)))
     if differing:
         raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}; move it away")
 

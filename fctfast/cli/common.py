@@ -60,8 +60,19 @@ AttackOption = Annotated[
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the attack; may be repeated."),
 ]
 FailOnSuspicious = Annotated[
-    bool, typer.Option("--fail-on-suspicious", help="Exit 1 unless the verdict is no.")
+    bool,
+    typer.Option(
+        "--fail-on-suspicious", help="Exit 1 unless the verdict is no; needs robust mode's."
+    ),
 ]
+
+
+def refuse_without_verdict(fail_on_suspicious: bool, mode: str) -> None:
+    """Raise ValueError where --fail-on-suspicious asks for a verdict that the mode does not give."""
+    if fail_on_suspicious and mode == "published":
+        raise ValueError(
+            "--fail-on-suspicious: --mode published gives no verdict; use --mode robust"
+        )
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:

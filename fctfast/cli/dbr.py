@@ -76,6 +76,7 @@ def run(
     from fctfast.defend import DBR
     from fctfast.train import make_progress
 
+    common.refuse_without_verdict(fail_on_suspicious, mode)
     if detection is not None:
         refuse_what_detection_decides(
             mode=mode, alpha_c=alpha_c, alpha_p=alpha_p, draws=draws, transform=transform

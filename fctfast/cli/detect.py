@@ -56,6 +56,7 @@ def run(
     from fctfast.detect import detect
     from fctfast.train import make_progress
 
+    common.refuse_without_verdict(fail_on_suspicious, mode)
     asked = choices.Asked(
         data_dir,
         recipe,

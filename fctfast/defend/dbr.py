@@ -13,7 +13,7 @@ from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.base import BaseSettings, train_base
 from fctfast.defend.given import audited, check_fits, describe_own, given_model, parts, state_file
-from fctfast.defend.removal import RemovalSettings, kept_share, remove_backdoor
+from fctfast.defend.removal import RemovalSettings, kept_shares, remove_backdoor
 from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
 from fctfast.detect.probe import describe
@@ -23,7 +23,7 @@ from fctfast.models import ModelInfo, save_model
 from fctfast.train import Progress
 from fctfast.train.recipes import Recipe, load_recipe
 
-FORMAT = "fctfast-repair-1"
+FORMAT = "fctfast-repair-2"
 BASE_FILE, REPAIRED_FILE, RESULT_FILE = "base.safetensors", "repaired.safetensors", "repair.json"
 
 
@@ -96,7 +96,7 @@ class Repaired:
     info: ModelInfo
     detection: Detection
     history: dict[str, list[dict[str, Any]]]
-    kept: dict[str, float]
+    kept: dict[str, float | None]
     paths: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -109,7 +109,7 @@ class DBR:
     """Distinguishment and backdoor removal.
 
     Args:
-        config: default :class:`DBRConfig`, the published settings in robust mode.
+        config: default :class:`DBRConfig`, robust mode.
 
     Source: paper section 3.4 and Algorithm 4.
 
@@ -220,10 +220,7 @@ class DBR:
             device=device,
         )
         history["removal"] = list(removal.history)
-        kept = {
-            name: kept_share(model, known.select(part), mean=mean, std=std)
-            for name, part in (("dp_kept", poisoned), ("dc_kept", ~poisoned))
-        }
+        kept = kept_shares(model, known, poisoned, mean=mean, std=std)
         repaired = Repaired(model.eval(), info, detection, history, kept)
         return repaired if folder is None else _write(repaired, folder, config, seed)
 

@@ -14,7 +14,7 @@ from fctfast.data import ImageSet
 from fctfast.defend.classifier import ClassifierSettings, train_classifier
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
 from fctfast.defend.given import audited, state_file
-from fctfast.defend.removal import kept_share
+from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
 from fctfast.detect.probe import describe
@@ -192,25 +192,23 @@ class DST:
         network, first = train_extractor(
             images, config.extractor, clean, checkpoint=state_file(folder, "extractor"), **how
         )
-        known, flagged = images, poisoned
-        if clean is not None and poisoned is not None and config.classifier.loss == "mce":
-            kept = clean | poisoned
-            known, poisoned = images.select(kept), poisoned[kept]
+        known = images
+        kept: dict[str, float | None] = {"dp_kept": None, "dc_kept": None}
+        if clean is not None and poisoned is not None:
+            either = clean | poisoned
+            known, poisoned = images.select(either), poisoned[either]
         second = train_classifier(
-            network, known, config.classifier, poisoned,
-            checkpoint=state_file(folder, "classifier"), **how,
+            network, known if config.classifier.loss == "mce" else images, config.classifier,
+            poisoned, checkpoint=state_file(folder, "classifier"), **how,
         )  # fmt: skip
+        if poisoned is not None:
+            kept = kept_shares(network, known, poisoned, mean=mean, std=std)
         secured = Secured(
             network,
             describe(config.extractor.network, images, mean, std),
             detection,
             {"extractor": list(first.history), "classifier": list(second.history)},
-            {
-                name: kept_share(network, images.select(part), mean=mean, std=std)
-                if part is not None and bool(part.any())
-                else None
-                for name, part in (("dp_kept", flagged), ("dc_kept", clean))
-            },
+            kept,
         )
         return secured if folder is None else _write(secured, folder, config, seed)
 

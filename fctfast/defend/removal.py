@@ -38,10 +38,11 @@ class RemovalSettings:
             and one of descent on D_c.
         budget: passes over D_p and D_c, counted in steps over both; "alternate" rounds up to whole
             rounds.
-        fit: batch size, SGD and schedule; one optimiser serves all of it.
+        fit: batch size, SGD and schedule (default: a cosine to 0); one optimiser serves all of it.
+            A recipe that gives some of it gets the rest from :class:`FitSettings`.
         augment: random crop and flip (CIFAR-10).
 
-    Source: paper Algorithm 4; DESIGN section 4, row "D-BR".
+    Source: paper Algorithm 4; DESIGN section 4, row "D-BR" ("alternate").
     """
 
     method: str = "joint"
@@ -127,7 +128,7 @@ def remove_backdoor(
         ValueError: D_p or D_c is empty.
         Diverged: the loss became NaN or infinite.
 
-    Source: paper Algorithm 4; DESIGN section 4, row "D-BR".
+    Source: paper Algorithm 4.
     """
     settings = settings or RemovalSettings()
     return fit(
@@ -144,25 +145,28 @@ def remove_backdoor(
     )
 
 
-def kept_share(
+def kept_shares(
     model: nn.Module,
     data: ImageSet,
+    poisoned: Tensor,
     *,
     mean: Sequence[float],
     std: Sequence[float],
-    batch_size: int = 256,
-) -> float:
-    """Share of samples a model predicts as their given label, in eval mode without augmentation.
+) -> dict[str, float | None]:
+    """Shares of D_p and D_c that a model predicts as their given labels, without augmentation.
 
     Args:
         model: any classifier; left in the mode it came in.
-        data: images and labels.
+        data: D_p and D_c together, labels as given.
+        poisoned: bool [N], True in D_p.
         mean: per channel, in [0, 1] units.
         std: per channel.
-        batch_size: images in one forward pass.
 
     Returns:
-        Share in [0, 1].
+        `dp_kept` and `dc_kept`, shares in [0, 1]; None of an empty part.
     """
-    seen = predict(model, data.images, mean=mean, std=std, batch_size=batch_size)
-    return float((seen == data.labels).double().mean())
+    right = (predict(model, data.images, mean=mean, std=std) == data.labels).double()
+    return {
+        name: float(right[part].mean()) if bool(part.any()) else None
+        for name, part in (("dp_kept", poisoned), ("dc_kept", ~poisoned))
+    }

@@ -26,8 +26,8 @@ from fctfast.train.recipes import Recipe, load_recipe
 MODES = ("robust", "published")
 
 NO_VERDICT = (
-    "published mode has no verdict: after its ten passes of L_intra the scores of most classes "
-    "form two groups, poisoned or not; use robust mode"
+    "published mode has no verdict: its scores fall into two groups in classes without poison as "
+    "well (on CIFAR-10 in eight of nine); use robust mode"
 )
 
 
@@ -53,7 +53,8 @@ def detect(
 
     Args:
         data: an ImageSet, what :func:`~fctfast.data.open_dataset` takes, or a map-style dataset.
-        mode: "robust" (guards; the default) or "published" (the paper's code, no guards).
+        mode: "robust" (guards; the default) or "published" (the paper's code: no guards, and a
+            verdict that is always "unclear").
         recipe: settings by name ("cifar10", "digits", ...) or from a YAML file; it also says how
             many images of a path are read, and at which size.
         settings: the same as an object; default :class:`DetectSettings`, the paper's budgets.

@@ -98,11 +98,11 @@ class Verdict:
     class_separation: tuple[float | None, ...]
 
     def unclear(self, reason: str) -> Verdict:
-        """The measurements without the judgement, and why."""
+        """The measurements without the judgement, and why there is none."""
         return replace(
             self,
             evidence=UNCLEAR,
-            reasons=(*self.reasons, reason),
+            reasons=(reason,),
             suspected_target=None,
             suspected_classes=(),
         )

@@ -63,6 +63,6 @@ def predict(
     classes = []
     with evaluating(model), torch.inference_mode():
         for batch in torch.split(images, batch_size):
-            x = normalise(batch.to(device), mean, std, memory_format=torch.channels_last)
-            classes.append(model(x).argmax(1).cpu())
+            logits = model(normalise(batch.to(device), mean, std))
+            classes.append(logits.argmax(1).cpu())
     return torch.cat(classes) if classes else torch.empty(0, dtype=torch.int64)

@@ -41,7 +41,7 @@ class Stage:
     """A loss on a set of images for a budget.
 
     ``fit`` runs stages one after the other with one optimiser: cross-entropy then ``l_intra`` is
-    the SD probe; ``unlearn`` then ``relearn``, twenty times, is BR.
+    the SD probe; ``unlearn`` then ``relearn``, twenty times, is the published BR.
 
     Args:
         name: keys the order and the augmentation together with the seed; also a history column.

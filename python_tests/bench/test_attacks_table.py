@@ -16,6 +16,7 @@ from fctfast import attacks, io
 from fctfast.attacks import Attack, Form, Kind
 from fctfast.data import ImageSet
 from fctfast.defend import BaseSettings, DBRConfig, RemovalSettings, parts, remove_backdoor
+from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection, DetectSettings, FctSettings, ProbeSettings
 from fctfast.report import evaluate
 from fctfast.train import Budget, FitSettings, Progress, SGDSettings
@@ -143,6 +144,8 @@ def test_a_row_is_what_detect_and_dbr_themselves_come_to(
         std=made.std, seed=1,
     )  # fmt: skip
     assert len(rounds) == 1 + made.config.removal.budget.epochs
+    kept = kept_shares(model, *parts(poisoned.image_set, split), mean=made.mean, std=made.std)
+    assert kept.items() <= rounds[-1].items()
     after = evaluate(model, made.test, attack, 3, mean=made.mean, std=made.std)
     assert after.items() <= rounds[-1].items()
     # 20 samples a class are too few to test: "auto" flags nobody, and the recipe's share is taken.

@@ -1,4 +1,4 @@
-"""D-BR round by round, at a tiny size."""
+"""D-BR pass by pass, at a tiny size."""
 
 from __future__ import annotations
 
@@ -101,10 +101,14 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     assert picture.main(["--rows", str(tmp_path / "o"), "--out", str(png)]) == 0
     assert png.read_bytes().startswith(b"\x89PNG")
 
-    io.write_json(result, {**row, "removal": {**row["removal"], "budget": {"epochs": 5}}})
-    with pytest.raises(SystemExit, match=r"other settings: budget.epochs \(5 there, 3 now\)"):
+    assert {name: made["method"] for name, made in row["removal"].items()} == {
+        "recipe": "joint", "unlearn": "alternate"
+    }  # fmt: skip
+    row["removal"]["unlearn"]["budget"]["epochs"] = 5
+    io.write_json(result, row)
+    with pytest.raises(SystemExit, match=r"settings: unlearn.budget.epochs \(5 there, 2 now\)"):
         study.main([*plan, "relearn"])
     monkeypatch.setattr(study, "repair", None)
-    io.write_json(result, {**row, "curves": {}})
+    io.write_json(result, {**row, "curves": {}, "removal": {}})
     with pytest.raises(TypeError):  # a row without curves is not taken for a finished one
         study.main([*plan, "recipe"])

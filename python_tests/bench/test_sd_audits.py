@@ -1,4 +1,4 @@
-"""Whole audits against the truth, and D-BR round by round, at a tiny size."""
+"""Whole audits against the truth, at a tiny size."""
 
 from __future__ import annotations
 

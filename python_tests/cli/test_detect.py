@@ -128,6 +128,19 @@ def test_fail_on_suspicious(
     assert invoke(*command).exit_code == 0
 
 
+@pytest.mark.parametrize("command", ["detect", "dbr", "dst"])
+def test_published_mode_cannot_fail_on_suspicious(
+    invoke: Invoke, audited: tuple[Path, Path], tmp_path: Path, command: str
+) -> None:
+    done = invoke(
+        command, "--data-dir", audited[0], "--mode", "published", "--fail-on-suspicious",
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert "--mode published gives no verdict" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_another_run_in_the_same_folder_is_refused(
     invoke: Invoke, audited: tuple[Path, Path], tiny: Path
 ) -> None:

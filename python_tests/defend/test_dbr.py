@@ -18,6 +18,7 @@ from fctfast.data import ImageSet, open_dataset
 from fctfast.defend import DBR, DBRConfig, Repaired, dbr, given
 from fctfast.detect import Detection
 from fctfast.models import ModelInfo, load_model, save_model
+from fctfast.train import predict
 
 
 def weights(model: nn.Module) -> list[torch.Tensor]:
@@ -174,9 +175,14 @@ def test_published_mode_runs_the_published_rounds(
     published = DBR(replace(config, mode="published")).run(small_set, out=tmp_path, **given)
     assert published.passes == 20
     assert [r["stage"] for r in published.history["removal"]] == ["unlearn", "relearn"] * 20
-    wrote = io.read_json(tmp_path / "repair.json")
+    wrote, split = io.read_json(tmp_path / "repair.json"), published.detection.split
     assert wrote["settings"]["removal"]["method"] == "alternate"
     assert (wrote["passes"], wrote["kept"]) == (20, published.kept)
+    for name, ids in (("dp_kept", split.poisoned), ("dc_kept", split.clean)):
+        part = small_set.subset(ids)
+        norm = {"mean": published.info.mean, "std": published.info.std}
+        right = predict(published.model, part.images, **norm) == part.labels
+        assert published.kept[name] == pytest.approx(float(right.double().mean()))
     with pytest.raises(ValueError, match="mode: expected one of robust, published"):
         DBRConfig(mode="publish")
 

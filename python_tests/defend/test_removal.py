@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, RemovalSettings, remove_backdoor, train_base
-from fctfast.defend.removal import kept_share
+from fctfast.defend.removal import kept_shares
 from fctfast.train import AugmentSettings, Budget, FitSettings, SGDSettings
 
 MEAN, STD = (0.5,) * 3, (0.25,) * 3
@@ -66,15 +66,16 @@ def test_forgets_the_poison_and_keeps_the_rest(
     method: str,
     lr: float,
 ) -> None:
-    d_p, d_c = small_set.select(poisoned), small_set.select(~poisoned)
-    assert kept_share(backdoored, d_p, mean=MEAN, std=STD) > 0.9
+    how = {"mean": MEAN, "std": STD}
+    assert kept_shares(backdoored, small_set, poisoned, **how)["dp_kept"] > 0.9
     fit = replace(config.removal.fit, sgd=SGDSettings(lr=lr))
     settings = replace(config.removal, method=method, budget=Budget(epochs=10), fit=fit)
     model = copy.deepcopy(backdoored)
     fitted = remove_backdoor(model, small_set, poisoned, settings, mean=MEAN, std=STD, device="cpu")
     # A third of D_p is red by nature, and may keep its label.
-    assert kept_share(model, d_p, mean=MEAN, std=STD) <= 0.4
-    assert kept_share(model, d_c, mean=MEAN, std=STD) >= 0.9
+    kept = kept_shares(model, small_set, poisoned, **how)
+    assert kept["dp_kept"] <= 0.4
+    assert kept["dc_kept"] >= 0.9
     assert not model.training
     names = {"joint": ["repair"] * 10, "alternate": ["unlearn", "relearn"] * 10}
     assert [r["stage"] for r in fitted.history] == names[method]

@@ -28,6 +28,17 @@ def test_predict_normalises_and_keeps_the_mode() -> None:
     assert seen[0][0][0, 2, 1, 0] == pytest.approx(float(expected), rel=1e-6)
 
 
+def test_networks_that_flatten_by_view_are_served() -> None:
+    class Flat(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.view(x.size(0), -1)
+
+    images = torch.zeros(4, 2, 2, 3, dtype=torch.uint8)
+    images[torch.arange(4), torch.arange(4) // 2, torch.arange(4) % 2, 1] = 255
+    classes = predict(Flat(), images, mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert classes.tolist() == [4, 5, 6, 7]  # the second channel's pixels, row by row
+
+
 def test_no_images_have_no_classes() -> None:
     none = torch.zeros(0, 2, 2, 3, dtype=torch.uint8)
     assert predict(nn.Flatten(), none, mean=(0.5,) * 3, std=(0.5,) * 3).shape == (0,)
