@@ -68,7 +68,7 @@ FailOnSuspicious = Annotated[
 
 
 def refuse_without_verdict(fail_on_suspicious: bool, mode: str) -> None:
-    """Raise ValueError where --fail-on-suspicious asks for a verdict that the mode does not give."""
+    """Raise ValueError where --fail-on-suspicious asks for a verdict that the mode has not."""
     if fail_on_suspicious and mode == "published":
         raise ValueError(
             "--fail-on-suspicious: --mode published gives no verdict; use --mode robust"
