@@ -76,7 +76,6 @@ def run(
     from fctfast.defend import DST
     from fctfast.train import make_progress
 
-    common.refuse_without_verdict(fail_on_suspicious, mode)
     about_audit: dict[str, Any] = {
         "mode": mode, "alpha_c": alpha_c, "alpha_p": alpha_p, "draws": draws,
         "transform": transform,
@@ -112,6 +111,7 @@ def run(
         _refuse_what_needs_an_audit(
             planned.title, {**about_audit, "detection": detection}, fail_on_suspicious
         )
+    common.refuse_without_verdict(fail_on_suspicious, mode)
     earlier = runs.earlier_detection(detection) if detection else None
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.secure_config(chosen, data.channels, **losses)
