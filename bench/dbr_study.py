@@ -56,8 +56,8 @@ PLANS = {
     "clean-judged": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
 }
 ROUNDS = RemovalSettings(
-    "alternate", Budget(epochs=20), FitSettings(sgd=SGDSettings(lr=1e-3)),
-    AugmentSettings(crop=4, flip=True),
+    "alternate", Budget(epochs=20), fit=FitSettings(sgd=SGDSettings(lr=1e-3)),
+    augment=AugmentSettings(crop=4, flip=True),
 )  # fmt: skip
 """The published rounds; at their 1e-4 next to nothing happens in the few steps of 20,000 images."""
 

@@ -45,7 +45,7 @@ def l_relearn(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class JointRemoval:
-    """Relearning and unlearning in one batch: -log p of D_c's labels, -log(1 - p) of D_p's.
+    """Relearning and unlearning in one batch: -log p of D_c's labels, -w log(1 - p) of D_p's.
 
     The second term says "not this label". Its gradient is p: large where the backdoor answers, and
     none where it no longer does. That of the ascent of Eq. 4 is 1 - p: next to none where the
@@ -53,12 +53,14 @@ class JointRemoval:
 
     Args:
         num_classes: C; a target below it is the label of a sample of D_c, C + label one of D_p.
+        weight: w, of a sample of D_p against one of D_c.
 
     Source: paper Eq. 4 and 5, with the loss of complementary labels (Kim et al., "NLNL", 2019) in
     the place of the ascent.
     """
 
     num_classes: int
+    weight: float = 1.0
 
     def __call__(self, features: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean over a batch of logits [B, C] and targets int64 [B]; at least 0."""
@@ -67,7 +69,7 @@ class JointRemoval:
         every = logits.logsumexp(1)
         kept = every - logits.gather(1, labels)[:, 0]
         gone = every - others.logsumexp(1)
-        return torch.where(targets >= self.num_classes, gone, kept).mean()
+        return torch.where(targets >= self.num_classes, self.weight * gone, kept).mean()
 
 
 @dataclass(frozen=True)

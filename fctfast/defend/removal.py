@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ class RemovalSettings:
             and one of descent on D_c.
         budget: passes over D_p and D_c, counted in steps over both; "alternate" rounds up to whole
             rounds.
+        weight: of a sample of D_p against one of D_c; "joint" alone.
         fit: batch size, SGD and schedule (default: a cosine to 0); one optimiser serves all of it.
             A recipe that gives some of it gets the rest from :class:`FitSettings`.
         augment: random crop and flip (CIFAR-10).
@@ -47,6 +49,7 @@ class RemovalSettings:
 
     method: str = "joint"
     budget: Budget = field(default_factory=lambda: Budget(epochs=3))
+    weight: float = 3.0
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(schedule=ScheduleSettings("cosine", per="step"))
     )
@@ -55,6 +58,8 @@ class RemovalSettings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {self.method!r}")
+        if not 0 < self.weight < math.inf:
+            raise ValueError(f"weight: expected more than 0, got {self.weight}")
 
     def published(self) -> RemovalSettings:
         """The published method, length, batch size and SGD, with this augmentation and precision.
@@ -62,7 +67,7 @@ class RemovalSettings:
         Source: paper Algorithm 4 and appendix C.5.
         """
         fit = FitSettings(sgd=SGDSettings(lr=1e-4), precision=self.fit.precision)
-        return RemovalSettings("alternate", Budget(epochs=20), fit, self.augment)
+        return RemovalSettings("alternate", Budget(epochs=20), fit=fit, augment=self.augment)
 
     def stages(self, data: ImageSet, poisoned: Tensor) -> list[Stage]:
         """Unfold BR into what :func:`fctfast.train.fit` runs with one SGD.
@@ -83,7 +88,7 @@ class RemovalSettings:
                 raise ValueError(f"remove_backdoor: {name} is empty; choose a larger alpha")
         if self.method == "joint":
             targets = data.labels + data.num_classes * poisoned
-            loss = JointRemoval(data.num_classes)
+            loss = JointRemoval(data.num_classes, self.weight)
             return [Stage("repair", data, loss, self.budget, self.augment, targets)]
         d_p, d_c = data.select(poisoned), data.select(~poisoned)
         unlearn = Stage("unlearn", d_p, l_unlearn, Budget(epochs=1), self.augment)

@@ -32,8 +32,10 @@ def test_joint_removal_is_cross_entropy_of_clean_and_of_not_the_label() -> None:
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5], [0.3, 0.2, 0.1]])
     p = logits.double().softmax(1)
     targets = torch.tensor([0, 3 + 2, 3 + 1])
-    wanted = -(p[0, 0].log() + (1 - p[1, 2]).log() + (1 - p[2, 1]).log()) / 3
-    torch.testing.assert_close(JointRemoval(3)(logits, logits.double(), targets), wanted)
+    for weight in (1.0, 4.0):
+        wanted = -(p[0, 0].log() + weight * ((1 - p[1, 2]).log() + (1 - p[2, 1]).log())) / 3
+        loss = JointRemoval(3, weight)(logits, logits.double(), targets)
+        torch.testing.assert_close(loss, wanted)
 
 
 def test_joint_removal_pulls_where_the_backdoor_answers_and_stops_where_it_is_gone() -> None:

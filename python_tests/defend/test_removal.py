@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from fctfast.data import ImageSet
-from fctfast.defend import DBRConfig, RemovalSettings, remove_backdoor, train_base
+from fctfast.defend import (
+    DBRConfig,
+    JointRemoval,
+    RemovalSettings,
+    remove_backdoor,
+    train_base,
+)
 from fctfast.defend.removal import kept_shares
 from fctfast.train import AugmentSettings, Budget, FitSettings, SGDSettings
 
@@ -36,7 +42,9 @@ def poisoned() -> Tensor:
 def test_joint_is_one_stage_over_both_that_tells_them_apart(
     small_set: ImageSet, poisoned: Tensor
 ) -> None:
-    (stage,) = RemovalSettings(budget=Budget(epochs=4)).stages(small_set, poisoned)
+    settings = RemovalSettings(budget=Budget(epochs=4), weight=2.5)
+    (stage,) = settings.stages(small_set, poisoned)
+    assert stage.loss == JointRemoval(small_set.num_classes, 2.5)
     assert (stage.name, stage.data, stage.budget.epochs) == ("repair", small_set, 4)
     assert stage.targets is not None
     classes = small_set.num_classes
@@ -47,7 +55,7 @@ def test_joint_is_one_stage_over_both_that_tells_them_apart(
 def test_rounds_alternate_and_the_budget_sets_their_number(
     small_set: ImageSet, poisoned: Tensor
 ) -> None:
-    settings = RemovalSettings("alternate", Budget(epochs=5), FitSettings(batch_size=15))
+    settings = RemovalSettings("alternate", Budget(epochs=5), fit=FitSettings(batch_size=15))
     stages = settings.stages(small_set, poisoned)
     assert [stage.name for stage in stages] == ["unlearn", "relearn"] * 5
     assert torch.equal(stages[0].data.ids, small_set.ids[poisoned])
@@ -100,6 +108,8 @@ def test_published_settings_are_the_papers() -> None:
     assert (published.augment, published.fit.precision) == (augment, "float32")
 
 
-def test_an_unknown_method_is_refused() -> None:
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="method: expected one of joint, alternate, got 'both'"):
         RemovalSettings("both")
+    with pytest.raises(ValueError, match="weight: expected more than 0, got 0"):
+        RemovalSettings(weight=0)
