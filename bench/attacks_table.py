@@ -3,10 +3,10 @@
 A case is one attack at one rate on one set. Its row holds the base model on test images, the audit
 against the truth, and D-BR with the shares "auto" pass by pass. The case without poison is the same
 network on the unpoisoned set of that seed, measured under every trigger. Some kinds of attack come
-at several rates, of which the smallest that reaches the bar is audited and
-repaired; the others end with their base model. Everything resumes, every case has a folder and a
-row of its own, so several processes may go through parts of a plan (`--only`); run the case
-without poison first, as it prepares what other cases would each train for themselves.
+at several rates, of which the smallest that reaches the bar is audited and repaired; the others end
+with their base model. Everything resumes, every case has a folder and a row of its own, so several
+processes may go through parts of a plan (`--only`); run the case without poison first, as it
+prepares what other cases would each train for themselves.
 """
 
 from __future__ import annotations

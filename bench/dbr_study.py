@@ -59,7 +59,7 @@ ROUNDS = RemovalSettings(
     "alternate", Budget(epochs=20), fit=FitSettings(sgd=SGDSettings(lr=1e-3)),
     augment=AugmentSettings(crop=4, flip=True),
 )  # fmt: skip
-"""The published rounds; at their 1e-4 next to nothing happens in the few steps of 20,000 images."""
+"""The published rounds but for their 1e-4, after all of which ASR was .54 on 20,000 images."""
 
 
 @dataclass(frozen=True)

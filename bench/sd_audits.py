@@ -145,7 +145,7 @@ def commit() -> str:
     """Version of this checkout, for the row."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
-        made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own words)
     except FileNotFoundError:  # a lent machine may have no git
         return "unknown"
     return made.stdout.strip() or "unknown"

@@ -97,7 +97,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
-        except Exception as error:
+        except Exception as error:  # the last resort: a line for the user, whatever it is
             # Typer's own usage errors print themselves and exit 2.
             if type(error).__module__.startswith(("click", "typer")):
                 raise

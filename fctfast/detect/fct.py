@@ -156,6 +156,7 @@ def fct(
             rows = slice(start, min(start + step, len(data)))
             images = data.images[rows].to(device, non_blocking=True)
             views = tau.views(images, rows, mean, std)
+            # To mypy an attribute of a module is a tensor or a module.
             features = model.features(views)  # type: ignore[operator]
             count = rows.stop - rows.start
             if features.dim() != 2 or features.shape[0] != views.shape[0]:

@@ -123,7 +123,7 @@ def _draw(
     marked_as: str,
     title: str,
 ) -> None:
-    # The object-oriented interface: pyplot would choose a backend for the whole process.
+    # Half a second, for one picture; pyplot would choose a backend for the whole process.
     from matplotlib import colormaps  # noqa: PLC0415
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
