@@ -52,6 +52,8 @@ EXAMPLES = """examples:
 PLANS = {
     "tuning": attacked("cifar10", 0.1, 0, range(3)),
     "judged": attacked("cifar10", 0.1, 3, range(10, 13)),
+    # In the place of seed 10, which chose the weight of D_p.
+    "fresh": attacked("cifar10", 0.1, 3, [13]),
     "clean-tuning": [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(3)],
     "clean-judged": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
 }
