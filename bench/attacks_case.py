@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dbr_study import curve, shares
+from dbr_study import curve
 from sd_audits import commit, purity
 from sd_moments import RECIPES, Case, open_clean
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, parts, train_base
 from fctfast.detect import Detection, detect
 from fctfast.detect.scoring import normalisation
-from fctfast.detect.shares import AUTO, Share
+from fctfast.detect.shares import AUTO, PAPER, Share
 from fctfast.report import evaluate
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress
@@ -124,31 +124,28 @@ class Bench:
 
     def audited(self, found: Detection, data: ImageSet, poisoned: Tensor) -> dict[str, Any]:
         """The audit against the truth."""
-        scores, detection = found.scores, self.config.detect
+        scores = found.scores
         truth = dict(zip(data.ids.tolist(), poisoned.tolist(), strict=True))
-        given: dict[str, tuple[Share, Share]] = {
-            "recipe": (detection.alpha_c, detection.alpha_p), "auto": (AUTO, AUTO)
-        }  # fmt: skip
+        given: dict[str, tuple[Share, Share]] = {"auto": (AUTO, AUTO), "paper": PAPER}
         return {
             "verdict": found.verdict.summary(),
             "rate": None if found.rate is None else found.rate.summary(),
             "auroc": auroc(scores.suspicion, poisoned[data.positions(scores.ids)]),
             "step": found.settings["step"],
             "transform": found.settings["score"]["transform"],
-        } | {
-            name: purity(scores, truth, *shares(found, pair, data.num_classes))
-            for name, pair in given.items()
-        }
+        } | {name: purity(found.resplit(*pair), truth) for name, pair in given.items()}
 
     def repaired(
         self, found: Detection, data: ImageSet, model: nn.Module, attack: attacks.Attack
     ) -> dict[str, Any]:
-        """D-BR with the shares "auto"; where one of them is 0, with the recipe's."""
-        auto = shares(found, (AUTO, AUTO), data.num_classes)
-        recipe = (self.config.detect.alpha_c, self.config.detect.alpha_p)
-        given = tuple(AUTO if a else r for a, r in zip(auto, recipe, strict=True))
-        alpha_c, alpha_p = shares(found, given, data.num_classes)
-        known, poisoned = parts(data, found.scores.split(alpha_c, alpha_p))
+        """D-BR with the shares "auto"; where one of them is 0, with the paper's."""
+        auto = found.resplit(AUTO, AUTO).split
+        given: list[Share] = [
+            AUTO if share else paper
+            for share, paper in zip((auto.alpha_c, auto.alpha_p), PAPER, strict=True)
+        ]
+        split = found.resplit(*given).split
+        known, poisoned = parts(data, split)
         removal = self.config.removal
         passes = curve(
             model, removal.stages(known, poisoned), known, poisoned, removal.fit, self.test, attack,
@@ -157,8 +154,8 @@ class Bench:
         )  # fmt: skip
         return {
             "given": given,
-            "alpha_c": alpha_c,
-            "alpha_p": alpha_p,
+            "alpha_c": split.alpha_c,
+            "alpha_p": split.alpha_p,
             "d_p": int(poisoned.sum()),
             "d_c": int((~poisoned).sum()),
             "curve": passes,

@@ -86,8 +86,8 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
             by_attack.setdefault(row["case"]["attack"], []).append(row)
     yield (
         "| attack | poisoned | clean model ACC / ASR | backdoored ACC / ASR | D-BR ACC / ASR | "
-        "passes | verdict (target) | AUROC | D_p poisoned: recipe; auto | "
-        "D_c clean: recipe; auto | seconds: poison, base, audit, D-BR | bars |"
+        "passes | verdict (target) | AUROC | D_p poisoned: paper; auto | "
+        "D_c clean: paper; auto | seconds: poison, base, audit, D-BR | bars |"
     )
     yield "|---" * 12 + "|"
     picked = [chosen(by_attack[name]) for name in sorted(by_attack)]
@@ -103,7 +103,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| mean of {len(repaired)} | | | {_pair(means[0])} | {_pair(means[1])} |" + " |" * 7
     yield ""
     if any(set(row["repair"]["given"]) != {AUTO} for row in repaired):
-        yield 'Where "auto" takes nobody, D-BR took the recipe\'s share.\n'
+        yield 'Where "auto" takes nobody, D-BR took the paper\'s share.\n'
     ladders = {name: tried for name, tried in by_attack.items() if len(tried) > 1}
     if ladders:
         yield "| attack | rate | poisoned | backdoored ACC / ASR | reaches the bar |"
@@ -131,7 +131,7 @@ def _cells(row: Row, clean: dict[str, Any] | None) -> Iterator[str]:
         yield f"{audit['verdict']['evidence']} ({_target(audit['verdict'])})"
         yield f"{audit['auroc']:.4f}"
         for share, part in (("alpha_p", "d_p_poisoned"), ("alpha_c", "d_c_clean")):
-            yield "; ".join(_pure(audit[how], share, part) for how in ("recipe", "auto"))
+            yield "; ".join(_pure(audit[how], share, part) for how in ("paper", "auto"))
     spent = (row["seconds"].get(part) for part in ("poison", "base", "audit", "repair"))
     yield ", ".join("-" if s is None else f"{s:.0f}" for s in spent)
     yield _bars(list(missed(row, clean)))

@@ -1,6 +1,6 @@
 """The paper's Fig. 5 from the rows of `dbr_study.py`: ACC and ASR after each pass of D-BR.
 
-One panel a variant: the recipe, the recipe with the shares "auto", the paper's rounds, unlearning
+One panel a variant: shares "auto", shares of the paper, the paper's rounds, unlearning
 alone, relearning alone; a thin line is one case.
 """
 
@@ -23,7 +23,7 @@ EXAMPLE = """example:
 """
 COLOURS = {"acc": "#2a78b5", "asr": "#d1495b"}
 TITLES = {
-    "recipe": "D-BR",
+    "paper": "D-BR, shares of the paper",
     "auto": 'D-BR, shares "auto"',
     "rounds": "the paper's rounds",
     "unlearn": "unlearning alone",

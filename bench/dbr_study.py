@@ -1,10 +1,10 @@
 """D-BR pass by pass against the truth: what it comes to, and the paper's Fig. 5.
 
 For each case: a base model, D_p and D_c of an audit that `sd_audits.py` has made, and then D-BR as
-the recipe has it (with the recipe's D_p and D_c, and with those of the shares "auto") and the
-paper's rounds (both halves, unlearning alone, relearning alone), measured on test images after
-each pass. The plans `clean...` train the same network on the unpoisoned set and measure the
-trigger's success there. Everything resumes, and a row takes more variants when they are asked for.
+the recipe has it (with D_p and D_c of the shares "auto", and of the paper's) and the paper's rounds
+(both halves, unlearning alone, relearning alone), measured on test images after each pass. The
+plans `clean...` train the same network on the unpoisoned set and measure the trigger's success
+there. Everything resumes, and a row takes more variants when they are asked for.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from fctfast import attacks, io
 from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, RemovalSettings, parts, train_base
 from fctfast.defend.removal import kept_shares
-from fctfast.detect import Detection, weigh
-from fctfast.detect.shares import AUTO, Share, resolve_shares
+from fctfast.detect import Detection
+from fctfast.detect.shares import AUTO, PAPER, Share
 from fctfast.report import evaluate
 from fctfast.train import (
     AugmentSettings,
@@ -71,17 +71,17 @@ class Variant:
     Args:
         stages: names of the stages that run, of those that the settings have.
         removal: the settings; None is the recipe's.
-        shares: alpha_c and alpha_p; None is the recipe's.
+        shares: alpha_c and alpha_p.
     """
 
     stages: tuple[str, ...] = ("repair",)
     removal: RemovalSettings | None = None
-    shares: tuple[Share, Share] | None = None
+    shares: tuple[Share, Share] = PAPER
 
 
 VARIANTS = {
-    "recipe": Variant(),
     "auto": Variant(shares=(AUTO, AUTO)),
+    "paper": Variant(),
     "rounds": Variant(("unlearn", "relearn"), ROUNDS),
     "unlearn": Variant(("unlearn",), ROUNDS),
     "relearn": Variant(("relearn",), ROUNDS),
@@ -140,16 +140,6 @@ def curve(
     return [start, *({key: r[key] for key in start} for r in ends)]
 
 
-def shares(found: Detection, given: tuple[Share, Share], num_classes: int) -> tuple[float, float]:
-    """Put numbers in the place of "auto", as the audit would have; (alpha_c, alpha_p)."""
-    scores = found.scores
-    assert scores.suspected is not None
-    return resolve_shares(
-        *given, fct=scores.fct, labels=scores.labels, suspected=scores.suspected,
-        evidence=weigh(scores.fct, scores.labels, num_classes), rate=found.rate,
-    )  # fmt: skip
-
-
 def repair(
     case: Case, source: str, options: argparse.Namespace, row: dict[str, Any]
 ) -> dict[str, Any]:
@@ -185,9 +175,7 @@ def repair(
     found = Detection.load(options.audits / case.name)
     for name in _missing(row, options):
         variant = VARIANTS[name]
-        given = variant.shares or (config.detect.alpha_c, config.detect.alpha_p)
-        split = found.scores.split(*shares(found, given, data.num_classes))
-        known, poisoned = parts(data, split)
+        known, poisoned = parts(data, found.resplit(*variant.shares).split)
         removal = variant.removal or config.removal
         stages = [s for s in removal.stages(known, poisoned) if s.name in variant.stages]
         row["removal"][name] = asdict(removal)

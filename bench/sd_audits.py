@@ -28,9 +28,10 @@ from torch import Tensor
 
 from fctfast import io
 from fctfast.data import ImageSet
-from fctfast.detect import Detection, DetectSettings, Scores, detect
+from fctfast.detect import Detection, DetectSettings, detect
 from fctfast.detect.moments import Moments
 from fctfast.detect.scoring import normalisation
+from fctfast.detect.shares import AUTO
 from fctfast.detect.snapshots import read_snapshot, sample_of
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress, resolve_device
@@ -125,20 +126,18 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     truth = dict(zip(data.ids.tolist(), poisoned.tolist(), strict=True))
     if case.mode == "robust":
-        auto = detect(data, **how, alpha_c="auto", alpha_p="auto")
-        detect(data, **how)  # the folder keeps the recipe's shares
-        row["auto"] = purity(auto.scores, truth, auto.split.alpha_c, auto.split.alpha_p)
+        row["auto"] = purity(found.resplit(AUTO, AUTO), truth)
         row["moments"] = list(_moments(found, data, poisoned, folder))
     else:
         row["epochs"] = epochs
     if bool(poisoned.any()):
         row["auroc"] = auroc(found.scores.suspicion, poisoned)
         row["auroc_fct"] = auroc(found.scores.fct, poisoned)
-    row["split"] = purity(found.scores, truth, settings.alpha_c, settings.alpha_p)
+    row["split"] = purity(found, truth)
     row["alphas_p"] = {
-        str(a): purity(found.scores, truth, 0.1, a)["d_p_poisoned"] for a in ALPHAS_P
+        str(a): purity(found.resplit(0.1, a), truth)["d_p_poisoned"] for a in ALPHAS_P
     }
-    row["alphas_c"] = {str(a): purity(found.scores, truth, a, 0.05)["d_c_clean"] for a in ALPHAS_C}
+    row["alphas_c"] = {str(a): purity(found.resplit(a, 0.05), truth)["d_c_clean"] for a in ALPHAS_C}
     return row
 
 
@@ -152,19 +151,17 @@ def commit() -> str:
     return made.stdout.strip() or "unknown"
 
 
-def purity(
-    scores: Scores, truth: dict[int, bool], alpha_c: float, alpha_p: float
-) -> dict[str, Any]:
+def purity(found: Detection, truth: dict[int, bool]) -> dict[str, Any]:
     """Shares of a split against the truth; None of an empty part."""
-    split = scores.split(alpha_c, alpha_p)
+    split = found.split
 
     def share(ids: Tensor) -> float | None:
         return sum(truth[i] for i in ids.tolist()) / len(ids) if len(ids) else None
 
     flagged, kept = share(split.poisoned), share(split.clean)
     return {
-        "alpha_c": alpha_c,
-        "alpha_p": alpha_p,
+        "alpha_c": split.alpha_c,
+        "alpha_p": split.alpha_p,
         "d_p_poisoned": flagged,
         "d_c_clean": None if kept is None else 1 - kept,
     }

@@ -26,7 +26,6 @@ import fctfast
 from fctfast import attacks, io
 from fctfast.defend import DST, DSTConfig
 from fctfast.detect import detect
-from fctfast.detect.shares import AUTO
 from fctfast.report import evaluate
 from fctfast.train import make_progress
 from fctfast.train.versions import versions
@@ -71,13 +70,9 @@ def runs_of(plan: str) -> list[Run]:
 
 
 def config_of(case: Case, run: Run) -> DSTConfig:
-    """Settings of one run: the recipe's, with the losses of the run and the shares of the audit.
-
-    A fifth of so small a set, the published D_c, is too little to learn from (docs/method.md).
-    """
+    """Settings of one run: the recipe's, with the losses of the run."""
     extractor, classifier, lambda_p = run
     config = DSTConfig.from_recipe(RECIPES[case.data])
-    config = replace(config, detect=replace(config.detect, alpha_c=AUTO, alpha_p=AUTO))
     second = replace(config.classifier, loss=classifier)
     if lambda_p is not None:
         second = replace(second, lambda_p=lambda_p)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from fctfast.data import ImageSet
     from fctfast.defend import DBRConfig, DSTConfig
-    from fctfast.detect import DetectSettings
+    from fctfast.detect import Detection, DetectSettings
     from fctfast.train import Recipe as LoadedRecipe
 
 Recipe = Annotated[
@@ -33,8 +33,8 @@ AlphaC = Annotated[
     typer.Option(
         "--alpha-c",
         metavar="SHARE|auto",
-        help="Share to keep as clean (D_c); auto: as much as looks clean; default: the recipe's, "
-        "0.2.",
+        help="Share to keep as clean (D_c); auto: as much as looks clean (published: 0.2); "
+        "default: the recipe's, auto; with --detection: as it was split.",
     ),
 ]
 AlphaP = Annotated[
@@ -43,7 +43,8 @@ AlphaP = Annotated[
         "--alpha-p",
         metavar="SHARE|auto",
         help="Share to flag as poisoned (D_p); auto: the lower end of the estimated rate, nobody "
-        "without evidence; default: the recipe's, 0.05.",
+        "without evidence (published: 0.05); default: the recipe's, auto; with --detection: as it "
+        "was split.",
     ),
 ]
 Draws = Annotated[
@@ -151,10 +152,11 @@ class Asked:
         from fctfast.detect import DetectSettings
 
         detect = DetectSettings.from_recipe(recipe)
+        alpha_c, alpha_p = self._shares()
         detect = replace(
             detect,
-            alpha_c=_share("--alpha-c", self.alpha_c, detect.alpha_c),
-            alpha_p=_share("--alpha-p", self.alpha_p, detect.alpha_p),
+            alpha_c=detect.alpha_c if alpha_c is None else alpha_c,
+            alpha_p=detect.alpha_p if alpha_p is None else alpha_p,
         )
         if detect.mean is not None and len(detect.mean) != channels:
             detect = replace(detect, mean=None, std=None)
@@ -169,6 +171,15 @@ class Asked:
         if self.amp:
             detect = replace(detect, score=replace(detect.score, precision="bfloat16"))
         return replace(detect, probe=self._fitted(detect.probe))
+
+    def resplit(self, found: Detection) -> Detection:
+        """Split an earlier detection as the options say.
+
+        Raises:
+            ValueError: impossible shares.
+        """
+        alpha_c, alpha_p = self._shares()
+        return found.resplit(alpha_c, alpha_p)
 
     def config(self, recipe: LoadedRecipe, channels: int) -> DBRConfig:
         """Build the settings of D-BR.
@@ -232,6 +243,9 @@ class Asked:
             classifier=with_precision(second, "bfloat16") if self.amp else second,
         )
 
+    def _shares(self) -> tuple[float | str | None, float | str | None]:
+        return _share("--alpha-c", self.alpha_c), _share("--alpha-p", self.alpha_p)
+
     def _fitted(self, settings: T) -> T:
         """Put batch size and precision into a section that has ``fit``."""
         from fctfast.train.recipes import with_precision
@@ -274,10 +288,10 @@ class Asked:
         )
 
 
-def _share(option: str, given: str | None, default: float | str) -> float | str:
+def _share(option: str, given: str | None) -> float | str | None:
     """Read a share, or the word "auto"."""
     if given is None or given == "auto":
-        return default if given is None else given
+        return given
     try:
         return float(given)
     except ValueError:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 EarlierDetection = Annotated[
     Path | None,
-    typer.Option(metavar="RUN", help="Run folder of an earlier detect on the same data."),
+    typer.Option(
+        metavar="RUN",
+        help="Run folder of an earlier detect on the same data; --alpha-c and --alpha-p split it "
+        "anew.",
+    ),
 ]
 
 
@@ -70,17 +74,17 @@ def run(
     Examples:
       fctfast dbr --data-dir images --out runs/repair
       fctfast dbr --data-dir images --checkpoint model.safetensors --detection runs/audit
+      fctfast dbr --data-dir images --detection runs/audit --alpha-p 0.05 --out runs/anyway
       fctfast dbr --data-dir images --checkpoint weights.pth --model torchvision:resnet18 \\
           --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --image-size 224
     """
     from fctfast.defend import DBR
+    from fctfast.detect import Detection
     from fctfast.train import make_progress
 
     common.refuse_without_verdict(fail_on_suspicious, mode)
     if detection is not None:
-        refuse_what_detection_decides(
-            mode=mode, alpha_c=alpha_c, alpha_p=alpha_p, draws=draws, transform=transform
-        )
+        refuse_what_detection_decides(mode=mode, draws=draws, transform=transform)
     weights_alone = checkpoint is not None and model is not None
     statistics = model_options.statistics(mean, std)
     if statistics is not None and not weights_alone:
@@ -111,6 +115,7 @@ def run(
         device=device,
     )
     earlier = runs.earlier_detection(detection) if detection else None
+    found = None if earlier is None else asked.resplit(Detection.load(earlier))
     chosen = asked.load_recipe()
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.config(chosen, data.channels)
@@ -128,7 +133,7 @@ def run(
             data,
             checkpoint=None if given is None else given[0],
             info=None if given is None else given[1],
-            detection=earlier,
+            detection=found,
             out=out,
             seed=seed,
             progress=make_progress(quiet=quiet),
@@ -206,6 +211,7 @@ def findings(out: Path, data: ImageSet, repaired: Repaired) -> dict[str, Any]:
     result = detect.findings(out, data, repaired.detection)
     result["repair"] = {
         "passes": repaired.passes,
+        "without_evidence": repaired.without_evidence,
         "poison_still_predicted": repaired.kept["dp_kept"],
         "clean_still_predicted": repaired.kept["dc_kept"],
     }
@@ -231,5 +237,8 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         "D_c still as labelled": common.percent(repair["clean_still_predicted"]),
         "repaired model": out / result["files"]["repaired"],
         "base model": out / result["files"]["base"],
+        "without evidence": "the paper's shares were taken; the base model may need no repair"
+        if repair["without_evidence"]
+        else None,
     }
     return [*detect.lines_of(result, out), "Repair", *common.table(rows)]

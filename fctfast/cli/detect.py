@@ -51,7 +51,7 @@ def run(
       fctfast detect --data-dir cifar10.zip --recipe cifar10-cpu --fail-on-suspicious
       fctfast detect --data-dir poisoned --mode published --json
       fctfast detect --data-dir images --transform blur+rotate --out runs/blurred
-      fctfast detect --data-dir images --alpha-c auto --alpha-p auto --out runs/auto
+      fctfast detect --data-dir images --alpha-c 0.2 --alpha-p 0.05 --out runs/paper
     """
     from fctfast.detect import detect
     from fctfast.train import make_progress
@@ -149,7 +149,9 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         "scored by": f"the probe at step {result['scored']['step']:,}, "
         f"tau {result['scored']['transform']}",
         "kept as clean (D_c)": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
-        "suspicious (D_p)": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}",
+        "suspicious (D_p)": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}"
+        if split["poisoned"]
+        else "nobody (--alpha-p 0.05 flags the highest 5 % all the same)",
         "suspected target": result["suspected_target"],
         "poisoned, estimated": _estimate(result["rate"]),
         "list": out / result["files"]["list"],

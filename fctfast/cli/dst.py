@@ -74,12 +74,10 @@ def run(
       fctfast dst --data-dir images --extractor s-ctl --classifier ce --out runs/baseline2
     """
     from fctfast.defend import DST
+    from fctfast.detect import Detection
     from fctfast.train import make_progress
 
-    about_audit: dict[str, Any] = {
-        "mode": mode, "alpha_c": alpha_c, "alpha_p": alpha_p, "draws": draws,
-        "transform": transform,
-    }  # fmt: skip
+    about_audit: dict[str, Any] = {"mode": mode, "draws": draws, "transform": transform}
     if detection is not None:
         dbr.refuse_what_detection_decides(**about_audit)
     asked = choices.Asked(
@@ -109,10 +107,13 @@ def run(
         raise ValueError("--lambda-p: it weighs D_p in --classifier mce, and nothing else")
     if not planned.needs_detection:
         _refuse_what_needs_an_audit(
-            planned.title, {**about_audit, "detection": detection}, fail_on_suspicious
+            planned.title,
+            {**about_audit, "alpha_c": alpha_c, "alpha_p": alpha_p, "detection": detection},
+            fail_on_suspicious,
         )
     common.refuse_without_verdict(fail_on_suspicious, mode)
     earlier = runs.earlier_detection(detection) if detection else None
+    given = None if earlier is None else asked.resplit(Detection.load(earlier))
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.secure_config(chosen, data.channels, **losses)
     out = out or runs.default_out("dst", data_dir)
@@ -123,7 +124,7 @@ def run(
     with runs.opened(out, "dst", config, facts, seed=seed, data=data) as folder:
         secured = DST(config).run(
             data,
-            detection=earlier,
+            detection=given,
             out=out,
             seed=seed,
             progress=make_progress(quiet=quiet),

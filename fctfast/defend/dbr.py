@@ -12,7 +12,15 @@ from torch import nn
 from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.base import BaseSettings, train_base
-from fctfast.defend.given import audited, check_fits, describe_own, given_model, parts, state_file
+from fctfast.defend.given import (
+    audited,
+    check_fits,
+    describe_own,
+    given_model,
+    parts,
+    state_file,
+    with_paper_shares,
+)
 from fctfast.defend.removal import RemovalSettings, kept_shares, remove_backdoor
 from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
@@ -89,6 +97,8 @@ class Repaired:
         history: records of each pass: "base" (empty with a checkpoint) and "removal".
         kept: shares of D_p and D_c that the model predicts as labelled, `dp_kept` and `dc_kept`.
             D_p's falls with the attack's success, down to its share of clean samples.
+        without_evidence: the shares "auto" left D_p or D_c empty, and the paper's were taken; the
+            base model may have no backdoor.
         paths: files written, by role; empty without `out`.
     """
 
@@ -97,6 +107,7 @@ class Repaired:
     detection: Detection
     history: dict[str, list[dict[str, Any]]]
     kept: dict[str, float | None]
+    without_evidence: bool = False
     paths: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -148,6 +159,7 @@ class DBR:
                 repaired file says of itself; default: the config's normalisation, else that of
                 the images, and the architecture "custom".
             detection: an earlier audit of the same data, or its folder; default: audited here.
+                Where its shares are "auto" and took nobody, the paper's are taken.
             out: folder for weights, result and what a killed run resumes from; default: nothing
                 is written.
             seed: key of all randomness, default 0.
@@ -182,12 +194,7 @@ class DBR:
             images, config.detect, detection, mode=config.mode, out=folder, seed=seed,
             progress=progress, device=device,
         )  # fmt: skip
-        if not detection.split.poisoned.numel():
-            raise ValueError(
-                "dbr: the audit flagged no sample (alpha_p 'auto' flags nobody without evidence), "
-                "so there is nothing to unlearn; give alpha_p a share to unlearn the most "
-                "suspicious samples anyway"
-            )
+        detection, without_evidence = with_paper_shares(detection)
         known, poisoned = parts(images, detection.split)
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}
         if model is None:
@@ -221,7 +228,7 @@ class DBR:
         )
         history["removal"] = list(removal.history)
         kept = kept_shares(model, known, poisoned, mean=mean, std=std)
-        repaired = Repaired(model.eval(), info, detection, history, kept)
+        repaired = Repaired(model.eval(), info, detection, history, kept, without_evidence)
         return repaired if folder is None else _write(repaired, folder, config, seed)
 
 
@@ -257,6 +264,7 @@ def _write(repaired: Repaired, folder: Path, config: DBRConfig, seed: int) -> Re
             "settings": asdict(config),
             "history": repaired.history,
             "kept": repaired.kept,
+            "without_evidence": repaired.without_evidence,
             "passes": repaired.passes,
         },
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fctfast.data import ImageSet
 from fctfast.detect import Detection, DetectSettings, Split, detect
 from fctfast.detect.scores import PathLike
+from fctfast.detect.shares import AUTO, PAPER
 from fctfast.models import ModelInfo, load_model
 from fctfast.train import Progress
 
@@ -143,6 +144,29 @@ def check_same_data(detection: Detection, images: ImageSet) -> None:
             f"{other}: the fingerprints of the images differ; open the data as for the detection "
             "(image_size, limit and seed too), or leave the detection out"
         )
+
+
+def with_paper_shares(detection: Detection) -> tuple[Detection, bool]:
+    """Give D-BR samples to unlearn and to relearn: who asks for a repair has reason for doubt.
+
+    Where a share "auto" took nobody, for want of evidence, the paper's share is taken.
+
+    Args:
+        detection: an audit.
+
+    Returns:
+        The detection, split anew if needed, and whether it was.
+    """
+    split, settings = detection.split, detection.settings
+    kept, flagged = (
+        paper if settings.get(name) == AUTO and not ids.numel() else None
+        for name, paper, ids in zip(
+            ("alpha_c", "alpha_p"), PAPER, (split.clean, split.poisoned), strict=True
+        )
+    )
+    if kept is None and flagged is None:
+        return detection, False
+    return detection.resplit(kept, flagged), True
 
 
 def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:

@@ -60,10 +60,11 @@ def detect(
         settings: the same as an object; default :class:`DetectSettings`, the paper's budgets.
             "published" takes only the network, the normalisation, tau and the shares from either.
         seed: key of all randomness, default 0.
-        alpha_c: share taken as clean, or "auto": as large as stays clean by the scores; default:
-            the settings', which is .2.
+        alpha_c: share taken as clean, or "auto": as large as stays clean by the scores (published:
+            .2); default: the settings', which is "auto".
         alpha_p: share taken as poisoned, or "auto": the lower end of the estimated poisoning rate,
-            nobody without evidence; default: the settings', which is .05.
+            nobody without evidence (published: .05); default: the settings', which is "auto".
+            :meth:`Detection.resplit` takes other shares afterwards.
         draws: K; default: the settings', which is 4 (1 if published).
         transform: tau by name, "a" or "a+b" of :mod:`fctfast.detect.transforms`; default: the
             settings', several of which the clearest counts; the first of them if "published".

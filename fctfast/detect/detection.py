@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from fctfast import io
 from fctfast.detect.rate import PoisonRate
 from fctfast.detect.scores import PathLike, Scores
+from fctfast.detect.shares import AUTO, PAPER, Share, check_shares, resolve_shares
 from fctfast.detect.split import Split, split_scores
-from fctfast.detect.verdict import Verdict
+from fctfast.detect.verdict import Verdict, weigh
 from fctfast.models import ModelInfo, save_model
 
 FORMAT = "fctfast-detection-3"
@@ -56,6 +58,35 @@ class Detection:
             "quarantined": len(self.scores.quarantined),
         }
 
+    def resplit(self, alpha_c: Share | None = None, alpha_p: Share | None = None) -> Detection:
+        """Take other shares of the same scores.
+
+        Args:
+            alpha_c: share taken as clean, or "auto"; default: as it is.
+            alpha_p: share taken as poisoned, or "auto"; default: as it is.
+
+        Returns:
+            The same detection with another split. A saved one stays as it was saved.
+
+        Raises:
+            ValueError: impossible shares, or one of less than one sample.
+
+        Example:
+            >>> flagged = found.resplit(alpha_p=0.05).split.poisoned
+        """
+        kept = self.split.alpha_c if alpha_c is None else alpha_c
+        flagged = self.split.alpha_p if alpha_p is None else alpha_p
+        if self.settings.get("mode") == "published":
+            kept = PAPER[0] if kept == AUTO else kept
+            flagged = PAPER[1] if flagged == AUTO else flagged
+        check_shares(kept, flagged)
+        asked = {"alpha_c": alpha_c, "alpha_p": alpha_p}
+        return replace(
+            self,
+            split=self.scores.split(*self._numbers(kept, flagged)),
+            settings=self.settings | {name: a for name, a in asked.items() if a is not None},
+        )
+
     def save(self, folder: PathLike) -> Path:
         """Write scores.parquet, detection.json and, if there is one, the probe.
 
@@ -72,6 +103,21 @@ class Detection:
         # Last: a folder with this file is complete.
         io.write_json(folder / RESULT_FILE, self.summary())
         return folder
+
+    def _numbers(self, alpha_c: Share, alpha_p: Share) -> tuple[float, float]:
+        if not isinstance(alpha_c, str) and not isinstance(alpha_p, str):
+            return alpha_c, alpha_p
+        scores = self.scores
+        nobody = torch.zeros(len(scores), dtype=torch.bool)
+        return resolve_shares(
+            alpha_c,
+            alpha_p,
+            fct=scores.fct,
+            labels=scores.labels,
+            suspected=nobody if scores.suspected is None else scores.suspected,
+            evidence=weigh(scores.fct, scores.labels, int(scores.labels.max()) + 1),
+            rate=self.rate,
+        )
 
     @classmethod
     def load(cls, folder: PathLike) -> Detection:

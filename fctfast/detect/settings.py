@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fctfast.detect.fct import FctSettings
 from fctfast.detect.probe import ProbeSettings
-from fctfast.detect.shares import AUTO, Share, check_shares
+from fctfast.detect.shares import AUTO, PAPER, Share, check_shares
 from fctfast.detect.transforms import check_names
 from fctfast.train.recipes import Recipe, load_recipe
 
@@ -24,8 +24,10 @@ class DetectSettings:
         per_class: samples of each label on which they are compared; the pair that counts then
             scores the whole set.
         recompute_batch_norm: score with recomputed statistics.
-        alpha_c: share taken as clean, or "auto" (see :mod:`fctfast.detect.shares`).
-        alpha_p: share taken as poisoned, likewise.
+        alpha_c: share taken as clean, or "auto", the default: as much as looks clean, or .2 in
+            published mode (see :mod:`fctfast.detect.shares`).
+        alpha_p: share taken as poisoned, or "auto", the default: what looks poisoned, or .05 in
+            published mode.
         mean: normalisation; default: that of the images.
         std: normalisation; given if and only if mean is.
     """
@@ -36,8 +38,8 @@ class DetectSettings:
     snapshots: int = 8
     per_class: int = 400
     recompute_batch_norm: bool = True
-    alpha_c: Share = 0.2
-    alpha_p: Share = 0.05
+    alpha_c: Share = AUTO
+    alpha_p: Share = AUTO
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -97,17 +99,10 @@ class DetectSettings:
     def published(self) -> DetectSettings:
         """The published SD on the same network: its budgets, one draw of one tau, no guards.
 
-        Raises:
-            ValueError: a share is "auto".
+        A share that is "auto" becomes the paper's.
 
         Source: DESIGN section 4, last column of the table.
         """
-        for name in ("alpha_c", "alpha_p"):
-            if getattr(self, name) == AUTO:
-                raise ValueError(
-                    f"{name}: 'auto' needs the estimated poisoning rate of mode robust; published "
-                    "takes a share"
-                )
         plain = ProbeSettings()
         return replace(
             self,
@@ -122,4 +117,6 @@ class DetectSettings:
             transforms=self.transforms[:1],
             snapshots=1,
             recompute_batch_norm=False,
+            alpha_c=PAPER[0] if self.alpha_c == AUTO else self.alpha_c,
+            alpha_p=PAPER[1] if self.alpha_p == AUTO else self.alpha_p,
         )

@@ -15,8 +15,11 @@ from fctfast.detect.verdict import Evidence, log_scores
 Share: TypeAlias = float | str
 AUTO = "auto"
 
-WITHOUT_EVIDENCE = (0.2, 0.0)
-"""alpha_c as in the paper; nobody is flagged where nothing speaks against anybody."""
+PAPER = (0.2, 0.05)
+"""alpha_c and alpha_p of the paper (section 4.1), which published mode takes for "auto"."""
+
+WITHOUT_EVIDENCE = (PAPER[0], 0.0)
+"""Nobody is flagged where nothing speaks against anybody."""
 
 MAX_IMPURITY = 0.001
 MAX_CLEAN = 0.85

@@ -82,8 +82,9 @@ class SplitSettings:
     """How the scored set is split.
 
     Args:
-        alpha_c: share of the samples taken as clean, D_c, or "auto".
-        alpha_p: share taken as poisoned, D_p, or "auto" (robust mode estimates it).
+        alpha_c: share of the samples taken as clean, D_c, or "auto": robust mode estimates it,
+            published mode takes the paper's .2.
+        alpha_p: share taken as poisoned, D_p, or "auto" likewise (.05).
         draws: draws of tau a sample.
         transforms: names of tau, "a" or "a+b" (see fctfast.detect.transforms); robust mode takes
             the one that tells most, published mode the first.
@@ -93,8 +94,8 @@ class SplitSettings:
     Source: paper section 4.1 (.2 and .05); DESIGN 4 (the guards).
     """
 
-    alpha_c: float | str = 0.2
-    alpha_p: float | str = 0.05
+    alpha_c: float | str = "auto"
+    alpha_p: float | str = "auto"
     draws: int = 4
     transforms: tuple[str, ...] = ("rotate+affine", "flip+crop")
     snapshots: int = 8

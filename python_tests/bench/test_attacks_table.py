@@ -148,11 +148,11 @@ def test_a_row_is_what_detect_and_dbr_themselves_come_to(
     assert kept.items() <= rounds[-1].items()
     after = evaluate(model, made.test, attack, 3, mean=made.mean, std=made.std)
     assert after.items() <= rounds[-1].items()
-    # 20 samples a class are too few to test: "auto" flags nobody, and the recipe's share is taken.
+    # 20 samples a class are too few to test: "auto" flags nobody, and the paper's share is taken.
     assert row["audit"]["auto"]["d_p_poisoned"] is None
     assert row["repair"]["given"] == ["auto", 0.05]
     truth = poisoned.poisoned_mask[poisoned.image_set.positions(split.poisoned)]
-    assert row["audit"]["recipe"]["d_p_poisoned"] == float(truth.double().mean())
+    assert row["audit"]["paper"]["d_p_poisoned"] == float(truth.double().mean())
     assert row["poisoned"] == int((made.clean.labels != 3).sum()) // 10
 
 
@@ -165,7 +165,7 @@ def test_rows_become_a_table(
     assert "(10 % of samples outside the target class) | " in printed
     assert "| mean of 3 |" in printed
     assert printed.count("| sig |") == 1 + 5
-    assert "D-BR took the recipe's share" in printed
+    assert "D-BR took the paper's share" in printed
 
 
 def test_done_is_done_and_other_settings_are_refused(
@@ -234,7 +234,7 @@ def test_a_missed_bar_is_shown_and_the_smallest_rate_that_reaches_it(
         "seconds": {"base": 61.2}, "commit": "abc", "versions": {"torch": "2", "gpu": "none"},
         "audit": {
             "verdict": {"evidence": "yes", "suspected_target": 3, "suspected_classes": [3]},
-            "auroc": 0.99, "recipe": split,
+            "auroc": 0.99, "paper": split,
             "auto": {**split, "alpha_p": 0.0425},
         },
     }  # fmt: skip

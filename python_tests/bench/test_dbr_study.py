@@ -61,25 +61,25 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
         "60", "--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"),
     ]  # fmt: skip
     plan = [*run, "--plan", "judged", "--variants"]
-    assert study.main([*plan, "recipe", "unlearn"]) == 0
+    assert study.main([*plan, "paper", "unlearn"]) == 0
     (result,) = (tmp_path / "o").glob("*.json")
     row = io.read_json(result)
-    assert set(row["curves"]) == {"recipe", "unlearn"}
-    assert row["parts"]["recipe"] == {"d_p": 10, "d_c": 40}
+    assert set(row["curves"]) == {"paper", "unlearn"}
+    assert row["parts"]["paper"] == {"d_p": 10, "d_c": 40}
     assert [len(curve) for curve in row["curves"].values()] == [4, 3]
     # Before BR every variant is the base model; unlearning alone never sees D_c.
-    recipe, unlearn = row["curves"]["recipe"], row["curves"]["unlearn"]
-    assert recipe[0] == unlearn[0]
-    assert recipe[1] != unlearn[1]
+    paper, unlearn = row["curves"]["paper"], row["curves"]["unlearn"]
+    assert paper[0] == unlearn[0]
+    assert paper[1] != unlearn[1]
 
     # What is there stays; what is missing is added, and changes nothing of the rest.
     before = result.stat().st_mtime_ns
-    assert study.main([*plan, "recipe"]) == 0
+    assert study.main([*plan, "paper"]) == 0
     assert result.stat().st_mtime_ns == before
-    assert study.main([*plan, "recipe", "rounds", "relearn"]) == 0
+    assert study.main([*plan, "paper", "rounds", "relearn"]) == 0
     curves = io.read_json(result)["curves"]
-    assert curves["recipe"] == recipe
-    assert set(curves) == {"recipe", "unlearn", "rounds", "relearn"}
+    assert curves["paper"] == paper
+    assert set(curves) == {"paper", "unlearn", "rounds", "relearn"}
     assert len({str(curve[-1]) for curve in curves.values()}) == 4
 
     # Shares "auto" are those of an audit that was asked for them.
@@ -87,8 +87,7 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
         data, settings=config.detect, seed=1, out=tmp_path / "audits" / case.name,
         alpha_c="auto", alpha_p="auto",
     )  # fmt: skip
-    taken = study.shares(found, ("auto", "auto"), data.num_classes)
-    assert taken == (auto.split.alpha_c, auto.split.alpha_p)
+    assert found.resplit("auto", "auto").split.summary() == auto.split.summary()
 
     assert study.main([*run, "--plan", "clean-judged"]) == 0
     assert study.main(["table", "--out", str(tmp_path / "o")]) == 0
@@ -102,7 +101,7 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     assert png.read_bytes().startswith(b"\x89PNG")
 
     assert {name: made["method"] for name, made in row["removal"].items()} == {
-        "recipe": "joint", "unlearn": "alternate"
+        "paper": "joint", "unlearn": "alternate"
     }  # fmt: skip
     row["removal"]["unlearn"]["budget"]["epochs"] = 5
     io.write_json(result, row)
@@ -111,4 +110,4 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     monkeypatch.setattr(study, "repair", None)
     io.write_json(result, {**row, "curves": {}, "removal": {}})
     with pytest.raises(TypeError):  # a row without curves is not taken for a finished one
-        study.main([*plan, "recipe"])
+        study.main([*plan, "paper"])

@@ -30,6 +30,7 @@ def audits() -> Iterator[ModuleType]:
                 fit=FitSettings(batch_size=25, sgd=SGDSettings(lr=0.1)),
             ),
             score=FctSettings(draws=2, over_draws="geometric"), snapshots=2, per_class=15,
+            alpha_c=0.2, alpha_p=0.05,
         )  # fmt: skip
         patch.setattr(
             made,
@@ -57,7 +58,7 @@ def test_a_plan_becomes_rows_tables_and_a_picture(
         "digits-none-s1-n200-robust",
     ]
     published, robust, clean = (io.read_json(tmp_path / "o" / f"{name}.json") for name in names)
-    # The folder holds the recipe's shares, not those of the automatic split.
+    # The folder holds the paper's shares, not those of the automatic split.
     found = Detection.load(tmp_path / "w" / names[1])
     assert (found.split.alpha_c, found.split.alpha_p) == (0.2, 0.05)
     # By hand: D_p of the saved scores against the truth that the case makes again.

@@ -48,7 +48,7 @@ probe:
   learn: {epochs: 4}
   spread: {epochs: 0}
   fit: {batch_size: 32, sgd: {lr: 0.1}}
-split: {draws: 2}
+split: {draws: 2, alpha_c: 0.2, alpha_p: 0.05}
 base:
   budget: {epochs: 3}
   fit: {batch_size: 32, sgd: {lr: 0.1}}

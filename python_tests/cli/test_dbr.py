@@ -103,6 +103,23 @@ def test_checkpoint_skips_base_training_and_detection_is_reused(
     assert again == (repaired / "repaired.safetensors").read_bytes()
 
 
+def test_a_detection_is_split_anew(
+    invoke: Invoke, repaired: Path, poisoned: Path, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    result = invoke(
+        *("dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", out, "--quiet", "--json"),
+        *("--checkpoint", repaired / "base.safetensors", "--detection", repaired),
+        *("--alpha-p", 0.1, "--alpha-c", "auto"),
+    )
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["split"]["poisoned"] == 30
+    assert answer["split"]["clean"] == 60  # without evidence "auto" is the paper's
+    assert not answer["repair"]["without_evidence"]
+    assert len((out / "suspicious.csv").read_text().splitlines()) == 31
+
+
 def test_weights_alone_are_filled_into_the_network_named_and_described(
     invoke: Invoke,
     repaired: Path,
@@ -211,8 +228,9 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(
         (("--detection", "nowhere"), "nowhere holds no finished detection"),
         (("--alpha-c", "0"), "D_c is empty"),
         (("--mean", "0.5", "--std", "0.5"), "need --checkpoint and --model"),
-        (("--detection", "RUN", "--alpha-p", "0.1"), "--alpha-p 0.1 would change nothing"),
-        (("--detection", "RUN", "--alpha-c", "0.1", "--draws", "2"), "--alpha-c 0.1, --draws 2"),
+        (("--detection", "RUN", "--draws", "2"), "--draws 2 would change nothing"),
+        (("--detection", "RUN", "--draws", "2", "--transform", "flip"), "2, --transform flip"),
+        (("--detection", "RUN", "--alpha-p", "0.9"), "must not exceed 1, got 0.2 + 0.9"),
         (("--detection", "RUN", "--mode", "published"), "--mode published would change"),
         (("--detection", "RUN", "--mode", "publish"), "mode: expected one of robust, published"),
     ],

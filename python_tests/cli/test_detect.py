@@ -238,7 +238,7 @@ def test_photos_of_many_sizes_need_one_to_be_named(invoke: Invoke, tmp_path: Pat
         (("--data-dir", "no/such"), "no such data set"),
         (("--data-dir", "EMPTY"), "EMPTY"),
         (("--data-dir", "ONE"), "one class"),
-        (("--data-dir", "FEW"), "less than one sample"),
+        (("--data-dir", "FEW", "--alpha-p", "0.05"), "less than one sample"),
         (("--alpha-c", "0.9", "--alpha-p", "0.2"), "must not exceed 1"),
         (("--alpha-p", "1.5"), "alpha_p in [0, 1]"),
         (("--mode", "fast"), "robust, published"),
@@ -246,7 +246,7 @@ def test_photos_of_many_sizes_need_one_to_be_named(invoke: Invoke, tmp_path: Pat
         (("--recipe", "none.yaml"), "none.yaml"),
         (("--model", "resnet"), "unknown model 'resnet'"),
         (("--device", "tpu7"), "device"),
-        (("--mode", "published", "--alpha-p", "auto"), "alpha_p: 'auto' needs the estimated"),
+        (("--alpha-p", "most"), "--alpha-p: expected a share such as 0.05, or auto, got 'most'"),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_no_run(

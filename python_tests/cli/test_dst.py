@@ -73,7 +73,7 @@ def test_a_baseline_has_no_audit(
             ["--extractor", "ctl", "--classifier", "ce", "--detection", "RUN"],
             "--detection: Baseline1 has no audit",
         ),
-        (["--detection", "RUN", "--alpha-p", "0.1"], "--alpha-p 0.1 would change nothing"),
+        (["--detection", "RUN", "--draws", "2"], "--draws 2 would change nothing"),
         (
             [
                 "--extractor",

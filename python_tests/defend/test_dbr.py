@@ -156,6 +156,22 @@ def test_an_empty_part_is_refused_before_the_probe_is_trained(
         DBR(none).run(small_set)
 
 
+def test_where_auto_flags_nobody_the_papers_share_is_unlearnt(
+    small_set: ImageSet, config: DBRConfig, finished: tuple[Repaired, Path], tmp_path: Path
+) -> None:
+    found = finished[0].detection
+    assert found.rate is None
+    assert not finished[0].without_evidence
+    nobody = found.resplit(alpha_c="auto", alpha_p="auto")
+    assert not len(nobody.split.poisoned)
+    repaired = DBR(config).run(small_set, detection=nobody, out=tmp_path, seed=2)
+    assert repaired.without_evidence
+    assert (repaired.detection.split.alpha_c, repaired.detection.split.alpha_p) == (0.2, 0.05)
+    assert io.read_json(tmp_path / "repair.json")["without_evidence"]
+    with pytest.raises(ValueError, match="D_p is empty; choose an alpha above 0"):  # asked for
+        DBR(config).run(small_set, detection=found.resplit(alpha_p=0.0))
+
+
 def test_published_mode_runs_the_published_rounds(
     small_set: ImageSet,
     config: DBRConfig,

@@ -68,7 +68,7 @@ def test_given_shares_stay_and_the_sum_is_kept_below_one() -> None:
         check_shares("all", 0.1)
 
 
-def test_an_audit_resolves_them_and_published_refuses(
+def test_an_audit_resolves_them_and_published_takes_the_papers(
     small_set: ImageSet, small_settings: DetectSettings
 ) -> None:
     settings = replace(small_settings, alpha_c="auto", alpha_p="auto")
@@ -76,5 +76,8 @@ def test_an_audit_resolves_them_and_published_refuses(
     assert found.rate is None  # 40 samples a class: no group of 20 stands apart in this one
     assert (found.split.alpha_c, found.split.alpha_p) == (0.2, 0.0)
     assert len(found.split.poisoned) == 0
-    with pytest.raises(ValueError, match="'auto' needs the estimated poisoning rate"):
-        detect(small_set, settings=settings, mode="published")
+    assert len(found.resplit(alpha_p=0.05).split.poisoned) == 6
+    paper = detect(small_set, settings=settings, mode="published")
+    assert (paper.split.alpha_c, paper.split.alpha_p) == (0.2, 0.05)
+    again = paper.resplit(0.5, "auto")
+    assert (again.split.alpha_c, again.split.alpha_p) == (0.5, 0.05)

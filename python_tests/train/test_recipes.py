@@ -23,8 +23,7 @@ def test_every_shipped_recipe_builds_every_section(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description.endswith(".")
-    assert recipe.split.alpha_c == 0.2
-    assert recipe.split.alpha_p == 0.05
+    assert recipe.split.alpha_c == recipe.split.alpha_p == "auto"
     recipe.section("probe", ProbeSettings)
     recipe.section("base", BaseSettings)
     recipe.section("br", RemovalSettings)
