@@ -18,9 +18,10 @@ from fctfast import attacks
 from fctfast.attacks.poisoning import RATE_OF
 from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, parts, train_base
+from fctfast.defend.given import with_paper_share
 from fctfast.detect import Detection, detect
 from fctfast.detect.scoring import normalisation
-from fctfast.detect.shares import AUTO, PAPER, Share
+from fctfast.detect.shares import AUTO, PAPER
 from fctfast.report import evaluate
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress
@@ -126,25 +127,21 @@ class Bench:
         """The audit against the truth."""
         scores = found.scores
         truth = dict(zip(data.ids.tolist(), poisoned.tolist(), strict=True))
-        given: dict[str, tuple[Share, Share]] = {"auto": (AUTO, AUTO), "paper": PAPER}
+        splits = {"auto": found.resplit(AUTO, AUTO), "paper": found.resplit(*PAPER)}
         return {
             "verdict": found.verdict.summary(),
             "rate": None if found.rate is None else found.rate.summary(),
             "auroc": auroc(scores.suspicion, poisoned[data.positions(scores.ids)]),
             "step": found.settings["step"],
             "transform": found.settings["score"]["transform"],
-        } | {name: purity(found.resplit(*pair), truth) for name, pair in given.items()}
+        } | {name: purity(split, truth) for name, split in splits.items()}
 
     def repaired(
         self, found: Detection, data: ImageSet, model: nn.Module, attack: attacks.Attack
     ) -> dict[str, Any]:
-        """D-BR with the shares "auto"; where one of them is 0, with the paper's."""
-        auto = found.resplit(AUTO, AUTO).split
-        given: list[Share] = [
-            AUTO if share else paper
-            for share, paper in zip((auto.alpha_c, auto.alpha_p), PAPER, strict=True)
-        ]
-        split = found.resplit(*given).split
+        """D-BR as it would run by itself."""
+        found, paper_share = with_paper_share(found)
+        split = found.split
         known, poisoned = parts(data, split)
         removal = self.config.removal
         passes = curve(
@@ -153,7 +150,7 @@ class Bench:
             checkpoint=self.folder / "repair-state.safetensors",
         )  # fmt: skip
         return {
-            "given": given,
+            "paper_share": paper_share,
             "alpha_c": split.alpha_c,
             "alpha_p": split.alpha_p,
             "d_p": int(poisoned.sum()),

@@ -8,8 +8,6 @@ from typing import Any
 
 from sd_moments import CLEAN
 
-from fctfast.detect.shares import AUTO
-
 Row = dict[str, Any]
 BASE_ASR = 0.85
 ALL_TO_ALL = 0.9
@@ -102,8 +100,8 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
         ]
         yield f"| mean of {len(repaired)} | | | {_pair(means[0])} | {_pair(means[1])} |" + " |" * 7
     yield ""
-    if any(set(row["repair"]["given"]) != {AUTO} for row in repaired):
-        yield 'Where "auto" takes nobody, D-BR took the paper\'s share.\n'
+    if any(row["repair"]["paper_share"] for row in repaired):
+        yield 'Where "auto" flags nobody, D-BR took the paper\'s 5 %.\n'
     ladders = {name: tried for name, tried in by_attack.items() if len(tried) > 1}
     if ladders:
         yield "| attack | rate | poisoned | backdoored ACC / ASR | reaches the bar |"

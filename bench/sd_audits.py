@@ -84,7 +84,7 @@ PLANS: dict[str, list[Case]] = {
 
 
 def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
-    """Audit a case's set as a user would, and hold the result against the truth.
+    """Audit a case's set, with the paper's shares and with "auto", and hold it against the truth.
 
     Args:
         case: which.
@@ -97,14 +97,13 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     data, poisoned = open_case(case, source)
     settings = settings_of(case)
     progress = make_progress(quiet=False)
-    how: dict[str, Any] = {
-        "mode": case.mode, "settings": settings, "seed": case.seed, "out": folder
-    }  # fmt: skip
     wall, cpu = time.monotonic(), time.process_time()
     epochs = None
     if case.mode == "published":
         epochs = _epochs(data, poisoned, settings, case.seed, folder)
-    found = detect(data, progress=progress, **how)
+    found = detect(
+        data, mode=case.mode, settings=settings, seed=case.seed, out=folder, progress=progress
+    )
     seconds = {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}
     load = os.getloadavg()[1]
     row = {

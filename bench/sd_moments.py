@@ -23,7 +23,7 @@ from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, sta
 from fctfast.detect.probe import describe, train_probe
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.settings import DetectSettings
-from fctfast.detect.shares import PAPER as PAPER_SHARES
+from fctfast.detect.split import ALPHA_C, ALPHA_P
 from fctfast.detect.transforms import parse
 from fctfast.seeding import permutation
 from fctfast.train import Budget, Progress
@@ -107,7 +107,7 @@ def open_case(case: Case, source: str) -> tuple[ImageSet, Tensor]:
 def settings_of(case: Case) -> DetectSettings:
     """The settings of a case's probe: the recipe's, or the published ones; the paper's shares."""
     settings = DetectSettings.from_recipe(RECIPES[case.data])
-    settings = replace(settings, alpha_c=PAPER_SHARES[0], alpha_p=PAPER_SHARES[1])
+    settings = replace(settings, alpha_c=ALPHA_C, alpha_p=ALPHA_P)
     if case.data == "fashion-mnist":
         settings = replace(settings, mean=None, std=None)
     return settings.published() if case.mode == "published" else settings

@@ -14,7 +14,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from fctfast.data import ImageSet
     from fctfast.defend import DBRConfig, DSTConfig
-    from fctfast.detect import Detection, DetectSettings
+    from fctfast.detect import DetectSettings
     from fctfast.train import Recipe as LoadedRecipe
 
 Recipe = Annotated[
@@ -34,7 +34,7 @@ AlphaC = Annotated[
         "--alpha-c",
         metavar="SHARE|auto",
         help="Share to keep as clean (D_c); auto: as much as looks clean (published: 0.2); "
-        "default: the recipe's, auto; with --detection: as it was split.",
+        "default: the recipe's, auto.",
     ),
 ]
 AlphaP = Annotated[
@@ -43,8 +43,7 @@ AlphaP = Annotated[
         "--alpha-p",
         metavar="SHARE|auto",
         help="Share to flag as poisoned (D_p); auto: the lower end of the estimated rate, nobody "
-        "without evidence (published: 0.05); default: the recipe's, auto; with --detection: as it "
-        "was split.",
+        "without evidence (published: 0.05); default: the recipe's, auto.",
     ),
 ]
 Draws = Annotated[
@@ -152,7 +151,7 @@ class Asked:
         from fctfast.detect import DetectSettings
 
         detect = DetectSettings.from_recipe(recipe)
-        alpha_c, alpha_p = self._shares()
+        alpha_c, alpha_p = shares(self.alpha_c, self.alpha_p)
         detect = replace(
             detect,
             alpha_c=detect.alpha_c if alpha_c is None else alpha_c,
@@ -171,15 +170,6 @@ class Asked:
         if self.amp:
             detect = replace(detect, score=replace(detect.score, precision="bfloat16"))
         return replace(detect, probe=self._fitted(detect.probe))
-
-    def resplit(self, found: Detection) -> Detection:
-        """Split an earlier detection as the options say.
-
-        Raises:
-            ValueError: impossible shares.
-        """
-        alpha_c, alpha_p = self._shares()
-        return found.resplit(alpha_c, alpha_p)
 
     def config(self, recipe: LoadedRecipe, channels: int) -> DBRConfig:
         """Build the settings of D-BR.
@@ -243,9 +233,6 @@ class Asked:
             classifier=with_precision(second, "bfloat16") if self.amp else second,
         )
 
-    def _shares(self) -> tuple[float | str | None, float | str | None]:
-        return _share("--alpha-c", self.alpha_c), _share("--alpha-p", self.alpha_p)
-
     def _fitted(self, settings: T) -> T:
         """Put batch size and precision into a section that has ``fit``."""
         from fctfast.train.recipes import with_precision
@@ -286,6 +273,24 @@ class Asked:
             workers=workers,
             quiet=quiet,
         )
+
+
+def shares(
+    alpha_c: str | None, alpha_p: str | None
+) -> tuple[float | str | None, float | str | None]:
+    """Read --alpha-c and --alpha-p.
+
+    Args:
+        alpha_c: a share, "auto", or None.
+        alpha_p: likewise.
+
+    Returns:
+        Both, as numbers where they are numbers.
+
+    Raises:
+        ValueError: another word.
+    """
+    return _share("--alpha-c", alpha_c), _share("--alpha-p", alpha_p)
 
 
 def _share(option: str, given: str | None) -> float | str | None:

@@ -149,9 +149,7 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         "scored by": f"the probe at step {result['scored']['step']:,}, "
         f"tau {result['scored']['transform']}",
         "kept as clean (D_c)": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
-        "suspicious (D_p)": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}"
-        if split["poisoned"]
-        else "nobody (--alpha-p 0.05 flags the highest 5 % all the same)",
+        "suspicious (D_p)": suspicious(split),
         "suspected target": result["suspected_target"],
         "poisoned, estimated": _estimate(result["rate"]),
         "list": out / result["files"]["list"],
@@ -167,6 +165,17 @@ def lines_of(result: dict[str, Any], out: Path) -> list[str]:
         *(f"  - {reason}" for reason in verdict["reasons"]),
         *common.table(rows),
     ]
+
+
+def suspicious(split: dict[str, Any]) -> str:
+    """Describe D_p in a few words.
+
+    Args:
+        split: summary of a split.
+    """
+    if not split["poisoned"]:
+        return "nobody"
+    return f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}"
 
 
 def _estimate(rate: dict[str, float] | None) -> str | None:

@@ -84,8 +84,8 @@ def run(
         data_dir,
         recipe,
         mode=mode,
-        alpha_c=alpha_c,
-        alpha_p=alpha_p,
+        alpha_c=None if detection else alpha_c,
+        alpha_p=None if detection else alpha_p,
         draws=draws,
         transform=transform,
         model=model,
@@ -113,13 +113,16 @@ def run(
         )
     common.refuse_without_verdict(fail_on_suspicious, mode)
     earlier = runs.earlier_detection(detection) if detection else None
-    given = None if earlier is None else asked.resplit(Detection.load(earlier))
+    given = None
+    if earlier is not None:
+        given = Detection.load(earlier).resplit(*choices.shares(alpha_c, alpha_p))
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.secure_config(chosen, data.channels, **losses)
     out = out or runs.default_out("dst", data_dir)
     facts = {
         "recipe": chosen.name,
         "detection": dbr.content(earlier / "scores.parquet" if earlier else None),
+        "shares": None if given is None else [given.split.alpha_c, given.split.alpha_p],
     }
     with runs.opened(out, "dst", config, facts, seed=seed, data=data) as folder:
         secured = DST(config).run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common, dst, evaluate
+from fctfast.cli import common, dbr, detect, dst, evaluate
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _lines(result: dict[str, Any], folder: Path) -> list[str]:
             "samples": f"{result['detection']['samples']:,}, "
             f"{result['detection']['quarantined']:,} unreadable",
             "D_c": f"{split['clean']:,}, FCT up to {common.number(split['gamma_c'])}",
-            "D_p": f"{split['poisoned']:,}, FCT from {common.number(split['gamma_p'])}",
+            "D_p": detect.suspicious(split),
         }
         lines += ["Audit", *common.table(rows)]
     if "quality" in result:
@@ -149,6 +149,7 @@ def _lines(result: dict[str, Any], folder: Path) -> list[str]:
     if "repair" in result:
         repair = result["repair"]
         shares = {
+            "D_p": dbr.PAPER_SHARE if repair["paper_share"] else None,
             "passes": repair["passes"],
             "D_p still as labelled": common.percent(repair["poison_still_predicted"]),
             "D_c still as labelled": common.percent(repair["clean_still_predicted"]),

@@ -13,13 +13,14 @@ from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.base import BaseSettings, train_base
 from fctfast.defend.given import (
+    DETECT_FOLDER,
     audited,
     check_fits,
     describe_own,
     given_model,
     parts,
     state_file,
-    with_paper_shares,
+    with_paper_share,
 )
 from fctfast.defend.removal import RemovalSettings, kept_shares, remove_backdoor
 from fctfast.detect import Detection, DetectSettings
@@ -97,8 +98,8 @@ class Repaired:
         history: records of each pass: "base" (empty with a checkpoint) and "removal".
         kept: shares of D_p and D_c that the model predicts as labelled, `dp_kept` and `dc_kept`.
             D_p's falls with the attack's success, down to its share of clean samples.
-        without_evidence: the shares "auto" left D_p or D_c empty, and the paper's were taken; the
-            base model may have no backdoor.
+        paper_share: for want of evidence alpha_p "auto" flagged nobody, and D_p is the paper's 5 %;
+            the base model may have no backdoor.
         paths: files written, by role; empty without `out`.
     """
 
@@ -107,7 +108,7 @@ class Repaired:
     detection: Detection
     history: dict[str, list[dict[str, Any]]]
     kept: dict[str, float | None]
-    without_evidence: bool = False
+    paper_share: bool = False
     paths: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -159,7 +160,7 @@ class DBR:
                 repaired file says of itself; default: the config's normalisation, else that of
                 the images, and the architecture "custom".
             detection: an earlier audit of the same data, or its folder; default: audited here.
-                Where its shares are "auto" and took nobody, the paper's are taken.
+                Where alpha_p "auto" flagged nobody, for want of evidence, D_p is the paper's 5 %.
             out: folder for weights, result and what a killed run resumes from; default: nothing
                 is written.
             seed: key of all randomness, default 0.
@@ -190,11 +191,14 @@ class DBR:
         else:
             check_fits(info, images)
             mean, std = info.mean, info.std
+        given = detection
         detection = audited(
             images, config.detect, detection, mode=config.mode, out=folder, seed=seed,
             progress=progress, device=device,
         )  # fmt: skip
-        detection, without_evidence = with_paper_shares(detection)
+        detection, paper_share = with_paper_share(detection)
+        if paper_share and given is None and folder is not None:
+            detection.save(folder / DETECT_FOLDER)  # what is reported of this run
         known, poisoned = parts(images, detection.split)
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}
         if model is None:
@@ -228,7 +232,7 @@ class DBR:
         )
         history["removal"] = list(removal.history)
         kept = kept_shares(model, known, poisoned, mean=mean, std=std)
-        repaired = Repaired(model.eval(), info, detection, history, kept, without_evidence)
+        repaired = Repaired(model.eval(), info, detection, history, kept, paper_share)
         return repaired if folder is None else _write(repaired, folder, config, seed)
 
 
@@ -264,7 +268,7 @@ def _write(repaired: Repaired, folder: Path, config: DBRConfig, seed: int) -> Re
             "settings": asdict(config),
             "history": repaired.history,
             "kept": repaired.kept,
-            "without_evidence": repaired.without_evidence,
+            "paper_share": repaired.paper_share,
             "passes": repaired.passes,
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -146,10 +147,10 @@ def check_same_data(detection: Detection, images: ImageSet) -> None:
         )
 
 
-def with_paper_shares(detection: Detection) -> tuple[Detection, bool]:
-    """Give D-BR samples to unlearn and to relearn: who asks for a repair has reason for doubt.
+def with_paper_share(detection: Detection) -> tuple[Detection, bool]:
+    """Flag the paper's 5 % where "auto" flagged nobody, for want of evidence.
 
-    Where a share "auto" took nobody, for want of evidence, the paper's share is taken.
+    Who asks for a repair has reason for doubt.
 
     Args:
         detection: an audit.
@@ -157,16 +158,10 @@ def with_paper_shares(detection: Detection) -> tuple[Detection, bool]:
     Returns:
         The detection, split anew if needed, and whether it was.
     """
-    split, settings = detection.split, detection.settings
-    kept, flagged = (
-        paper if settings.get(name) == AUTO and not ids.numel() else None
-        for name, paper, ids in zip(
-            ("alpha_c", "alpha_p"), PAPER, (split.clean, split.poisoned), strict=True
-        )
-    )
-    if kept is None and flagged is None:
+    asked = detection.settings.get("alpha_p")
+    if asked != AUTO or detection.rate is not None or detection.split.poisoned.numel():
         return detection, False
-    return detection.resplit(kept, flagged), True
+    return replace(detection, auto=(detection.auto[0], PAPER[1])).resplit(), True
 
 
 def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
@@ -185,7 +180,10 @@ def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
     """
     for name, ids in (("D_p", split.poisoned), ("D_c", split.clean)):
         if not ids.numel():
-            raise ValueError(f"dbr: {name} is empty; choose an alpha above 0")
+            raise ValueError(
+                f"dbr: {name} is empty; choose an alpha above 0 (alpha_c 'auto' keeps nobody where "
+                "nobody looks clean enough)"
+            )
         missing = ids[~torch.isin(ids, images.ids)]
         if missing.numel():
             raise ValueError(

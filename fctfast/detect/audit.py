@@ -16,7 +16,7 @@ from fctfast.detect.rate import poison_rate
 from fctfast.detect.scores import PathLike, Scores
 from fctfast.detect.scoring import as_image_set, normalisation
 from fctfast.detect.settings import DetectSettings
-from fctfast.detect.shares import Share, resolve_shares
+from fctfast.detect.shares import PAPER, Share, auto_shares, resolve_shares
 from fctfast.detect.snapshots import evidence_of, most_telling
 from fctfast.detect.split import split_scores
 from fctfast.detect.verdict import judge, suspected_samples
@@ -117,20 +117,13 @@ def detect(
     result = moments.score(probe, moment)
     evidence = evidence_of(result, images)
     weighed = result.score("geometric")
-    suspected, rate = torch.zeros(len(images), dtype=torch.bool), None
+    suspected, rate, auto = torch.zeros(len(images), dtype=torch.bool), None, PAPER
     if mode == "robust":
         suspected = suspected_samples(weighed, images.labels, evidence)
         seen_before = [s.evidence for s in snapshots if not s.health.collapsed]
         rate = poison_rate(weighed, images.labels, evidence, seen_before, seed=seed)
-    shares = resolve_shares(
-        chosen.alpha_c,
-        chosen.alpha_p,
-        fct=weighed,
-        labels=images.labels,
-        suspected=suspected,
-        evidence=evidence,
-        rate=rate,
-    )
+        auto = auto_shares(weighed, images.labels, suspected, evidence, rate)
+    shares = resolve_shares(chosen.alpha_c, chosen.alpha_p, auto, len(images))
     how = replace(chosen.score, transform=moment.transform)
     found = judge(evidence)
     if mode == "published":
@@ -145,6 +138,7 @@ def detect(
         split=scores.split(*shares),
         verdict=found,
         rate=rate,
+        auto=auto,
         snapshots=tuple(s.summary() for s in snapshots),
         settings=scores.settings,
         probe=probe,

@@ -6,18 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from fctfast import io
 from fctfast.detect.rate import PoisonRate
 from fctfast.detect.scores import PathLike, Scores
-from fctfast.detect.shares import AUTO, PAPER, Share, check_shares, resolve_shares
+from fctfast.detect.shares import PAPER, Share, check_shares, resolve_shares
 from fctfast.detect.split import Split, split_scores
-from fctfast.detect.verdict import Verdict, weigh
+from fctfast.detect.verdict import Verdict
 from fctfast.models import ModelInfo, save_model
 
-FORMAT = "fctfast-detection-3"
+FORMAT = "fctfast-detection-4"
 SCORES_FILE, RESULT_FILE, PROBE_FILE = "scores.parquet", "detection.json", "probe.safetensors"
 
 
@@ -30,6 +29,8 @@ class Detection:
         split: D_c, D_u, D_p and the thresholds.
         verdict: whether there is evidence of poisoning at all.
         rate: estimated share of poisoned samples; None without evidence, and in published mode.
+        auto: alpha_c and alpha_p that "auto" stands for: by the scores, or the paper's in published
+            mode.
         snapshots: health and separation of each scored moment of the probe, under each tau.
         settings: how it was made, ready for JSON.
         probe: the probe that made the scores, or None when loaded.
@@ -42,6 +43,7 @@ class Detection:
     snapshots: tuple[dict[str, Any], ...]
     settings: dict[str, Any]
     rate: PoisonRate | None = None
+    auto: tuple[float, float] = PAPER
     probe: nn.Module | None = None
     info: ModelInfo | None = None
 
@@ -53,6 +55,7 @@ class Detection:
             "split": self.split.summary(),
             "verdict": self.verdict.summary(),
             "rate": None if self.rate is None else self.rate.summary(),
+            "auto": list(self.auto),
             "snapshots": list(self.snapshots),
             "samples": len(self.scores),
             "quarantined": len(self.scores.quarantined),
@@ -62,8 +65,8 @@ class Detection:
         """Take other shares of the same scores.
 
         Args:
-            alpha_c: share taken as clean, or "auto"; default: as it is.
-            alpha_p: share taken as poisoned, or "auto"; default: as it is.
+            alpha_c: share taken as clean, or "auto"; default: as it was asked for.
+            alpha_p: share taken as poisoned, or "auto"; default: as it was asked for.
 
         Returns:
             The same detection with another split. A saved one stays as it was saved.
@@ -74,18 +77,17 @@ class Detection:
         Example:
             >>> flagged = found.resplit(alpha_p=0.05).split.poisoned
         """
-        kept = self.split.alpha_c if alpha_c is None else alpha_c
-        flagged = self.split.alpha_p if alpha_p is None else alpha_p
-        if self.settings.get("mode") == "published":
-            kept = PAPER[0] if kept == AUTO else kept
-            flagged = PAPER[1] if flagged == AUTO else flagged
-        check_shares(kept, flagged)
-        asked = {"alpha_c": alpha_c, "alpha_p": alpha_p}
-        return replace(
-            self,
-            split=self.scores.split(*self._numbers(kept, flagged)),
-            settings=self.settings | {name: a for name, a in asked.items() if a is not None},
-        )
+        asked = {
+            "alpha_c": self.settings.get("alpha_c", self.split.alpha_c),
+            "alpha_p": self.settings.get("alpha_p", self.split.alpha_p),
+        }
+        given = {"alpha_c": alpha_c, "alpha_p": alpha_p}
+        asked |= {name: share for name, share in given.items() if share is not None}
+        check_shares(**asked)
+        settings = self.settings | asked
+        scores = replace(self.scores, settings=settings)
+        split = scores.split(*resolve_shares(**asked, auto=self.auto, samples=len(scores)))
+        return replace(self, scores=scores, split=split, settings=settings)
 
     def save(self, folder: PathLike) -> Path:
         """Write scores.parquet, detection.json and, if there is one, the probe.
@@ -103,21 +105,6 @@ class Detection:
         # Last: a folder with this file is complete.
         io.write_json(folder / RESULT_FILE, self.summary())
         return folder
-
-    def _numbers(self, alpha_c: Share, alpha_p: Share) -> tuple[float, float]:
-        if not isinstance(alpha_c, str) and not isinstance(alpha_p, str):
-            return alpha_c, alpha_p
-        scores = self.scores
-        nobody = torch.zeros(len(scores), dtype=torch.bool)
-        return resolve_shares(
-            alpha_c,
-            alpha_p,
-            fct=scores.fct,
-            labels=scores.labels,
-            suspected=nobody if scores.suspected is None else scores.suspected,
-            evidence=weigh(scores.fct, scores.labels, int(scores.labels.max()) + 1),
-            rate=self.rate,
-        )
 
     @classmethod
     def load(cls, folder: PathLike) -> Detection:
@@ -150,6 +137,7 @@ class Detection:
             split=split,
             verdict=Verdict.from_summary(raw["verdict"]),
             rate=None if raw["rate"] is None else PoisonRate(**raw["rate"]),
+            auto=(raw["auto"][0], raw["auto"][1]),
             snapshots=tuple(raw["snapshots"]),
             settings=raw["settings"],
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fctfast.data import ImageSet, Quarantined
-from fctfast.detect.split import Split, split_scores
+from fctfast.detect.split import ALPHA_C, ALPHA_P, Split, split_scores
 from fctfast.io import read_table, write_table
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -92,7 +92,7 @@ class Scores:
             settings=settings,
         )
 
-    def split(self, alpha_c: float = 0.2, alpha_p: float = 0.05) -> Split:
+    def split(self, alpha_c: float = ALPHA_C, alpha_p: float = ALPHA_P) -> Split:
         """Split into D_c, D_u and D_p by exact counts; see :func:`split_scores`.
 
         Args:

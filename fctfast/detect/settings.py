@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fctfast.detect.fct import FctSettings
 from fctfast.detect.probe import ProbeSettings
-from fctfast.detect.shares import AUTO, PAPER, Share, check_shares
+from fctfast.detect.shares import AUTO, Share, check_shares
 from fctfast.detect.transforms import check_names
 from fctfast.train.recipes import Recipe, load_recipe
 
@@ -99,8 +99,6 @@ class DetectSettings:
     def published(self) -> DetectSettings:
         """The published SD on the same network: its budgets, one draw of one tau, no guards.
 
-        A share that is "auto" becomes the paper's.
-
         Source: DESIGN section 4, last column of the table.
         """
         plain = ProbeSettings()
@@ -117,6 +115,4 @@ class DetectSettings:
             transforms=self.transforms[:1],
             snapshots=1,
             recompute_batch_norm=False,
-            alpha_c=PAPER[0] if self.alpha_c == AUTO else self.alpha_c,
-            alpha_p=PAPER[1] if self.alpha_p == AUTO else self.alpha_p,
         )

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from fctfast.detect.rate import PoisonRate
-from fctfast.detect.split import check_alphas
+from fctfast.detect.split import ALPHA_C, ALPHA_P, check_alphas
 from fctfast.detect.verdict import Evidence, log_scores
 
 Share: TypeAlias = float | str
 AUTO = "auto"
 
-PAPER = (0.2, 0.05)
-"""alpha_c and alpha_p of the paper (section 4.1), which published mode takes for "auto"."""
+PAPER = (ALPHA_C, ALPHA_P)
+"""What "auto" stands for in published mode."""
 
-WITHOUT_EVIDENCE = (PAPER[0], 0.0)
+WITHOUT_EVIDENCE = (ALPHA_C, 0.0)
 """Nobody is flagged where nothing speaks against anybody."""
 
 MAX_IMPURITY = 0.001
@@ -45,27 +45,16 @@ def check_shares(alpha_c: Share, alpha_p: Share) -> None:
     check_alphas(_or_zero(alpha_c), _or_zero(alpha_p))
 
 
-def resolve_shares(
-    alpha_c: Share,
-    alpha_p: Share,
-    *,
-    fct: Tensor,
-    labels: Tensor,
-    suspected: Tensor,
-    evidence: Evidence,
-    rate: PoisonRate | None,
+def auto_shares(
+    fct: Tensor, labels: Tensor, suspected: Tensor, evidence: Evidence, rate: PoisonRate | None
 ) -> tuple[float, float]:
-    """Put numbers in the place of "auto".
+    """What "auto" stands for in a robust audit.
 
-    alpha_p becomes the lower end of the rate's interval: what is flagged is then poison as far as
-    one can tell. alpha_c becomes the largest multiple of .05 up to .85 whose samples are expected
-    to hold at most .1 % poison, by the posteriors of the two groups of each suspected class; 0 if
-    none does. Both are rounded down to hundredths of a percent, and make room for a share that is
-    given.
+    alpha_p is the lower end of the rate's interval: what is flagged is then poison as far as one
+    can tell. alpha_c is the largest multiple of .05 up to .85 whose samples are expected to hold at
+    most .1 % poison, by the posteriors of the two groups of each suspected class; 0 if none does.
 
     Args:
-        alpha_c: share or "auto".
-        alpha_p: share or "auto".
         fct: floating [N], the scores that gave the evidence.
         labels: int64 [N].
         suspected: bool [N]; suspected samples come last in the order.
@@ -73,20 +62,38 @@ def resolve_shares(
         rate: estimated share of poison, or None without evidence.
 
     Returns:
+        (alpha_c, alpha_p).
+    """
+    if rate is None:
+        return WITHOUT_EVIDENCE
+    return _clean_share(fct, labels, suspected, evidence), rate.low
+
+
+def resolve_shares(
+    alpha_c: Share, alpha_p: Share, auto: tuple[float, float], samples: int
+) -> tuple[float, float]:
+    """Put numbers in the place of "auto".
+
+    They are rounded down to hundredths of a percent, make room for a share that is given, and are 0
+    where they would be less than one sample.
+
+    Args:
+        alpha_c: share or "auto".
+        alpha_p: share or "auto".
+        auto: what "auto" stands for.
+        samples: N.
+
+    Returns:
         (alpha_c, alpha_p), numbers.
 
     Raises:
         ValueError: given shares that sum above 1.
     """
-    if rate is None:
-        found = WITHOUT_EVIDENCE
-    else:
-        found = (_clean_share(fct, labels, suspected, evidence), rate.low)
     flagged, kept = alpha_p, alpha_c
     if isinstance(flagged, str):
-        flagged = _cut(found[1], _or_zero(alpha_c), fct.numel())
+        flagged = _cut(auto[1], _or_zero(alpha_c), samples)
     if isinstance(kept, str):
-        kept = _cut(found[0], flagged, fct.numel())
+        kept = _cut(auto[0], flagged, samples)
     check_alphas(kept, flagged)
     return kept, flagged
 

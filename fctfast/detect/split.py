@@ -11,6 +11,9 @@ from torch import Tensor
 
 CLEAN, UNCERTAIN, POISONED = "clean", "uncertain", "poisoned"
 
+ALPHA_C, ALPHA_P = 0.2, 0.05
+"""The paper's shares (section 4.1)."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -75,8 +78,8 @@ def split_scores(
     fct: Tensor,
     *,
     suspected: Tensor | None = None,
-    alpha_c: float = 0.2,
-    alpha_p: float = 0.05,
+    alpha_c: float = ALPHA_C,
+    alpha_p: float = ALPHA_P,
 ) -> Split:
     """Split by exact counts on the order (suspected, score, id).
 

@@ -75,6 +75,7 @@ def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
 def _repair(raw: dict[str, Any]) -> dict[str, Any]:
     kept = raw.get("kept", {})
     return {
+        "paper_share": raw.get("paper_share", False),
         "passes": raw.get("passes"),
         "poison_still_predicted": kept.get("dp_kept"),
         "clean_still_predicted": kept.get("dc_kept"),

@@ -150,7 +150,7 @@ def test_a_row_is_what_detect_and_dbr_themselves_come_to(
     assert after.items() <= rounds[-1].items()
     # 20 samples a class are too few to test: "auto" flags nobody, and the paper's share is taken.
     assert row["audit"]["auto"]["d_p_poisoned"] is None
-    assert row["repair"]["given"] == ["auto", 0.05]
+    assert row["repair"]["paper_share"]
     truth = poisoned.poisoned_mask[poisoned.image_set.positions(split.poisoned)]
     assert row["audit"]["paper"]["d_p_poisoned"] == float(truth.double().mean())
     assert row["poisoned"] == int((made.clean.labels != 3).sum()) // 10
@@ -165,7 +165,7 @@ def test_rows_become_a_table(
     assert "(10 % of samples outside the target class) | " in printed
     assert "| mean of 3 |" in printed
     assert printed.count("| sig |") == 1 + 5
-    assert "D-BR took the paper's share" in printed
+    assert "D-BR took the paper's 5 %" in printed
 
 
 def test_done_is_done_and_other_settings_are_refused(
@@ -238,7 +238,7 @@ def test_a_missed_bar_is_shown_and_the_smallest_rate_that_reaches_it(
             "auto": {**split, "alpha_p": 0.0425},
         },
     }  # fmt: skip
-    whole["repair"] |= {"given": ["auto", "auto"]}
+    whole["repair"] |= {"paper_share": False}
     whole["case"] = {"data": "cifar10", "attack": "sig", "rate": 0.5, "seed": 10, "target": 3}
     weak = copy.deepcopy(whole)
     weak["case"]["rate"], weak["base"]["asr"] = 0.3, 0.8499

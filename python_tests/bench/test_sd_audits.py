@@ -43,6 +43,13 @@ def audits() -> Iterator[ModuleType]:
         yield made
 
 
+def test_rows_judge_the_papers_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCH)
+    moments = importlib.import_module("sd_moments")
+    settings = moments.settings_of(moments.Case("cifar10", "sig", 0.1, 0, 1))
+    assert (settings.alpha_c, settings.alpha_p) == (0.2, 0.05)
+
+
 def test_a_plan_becomes_rows_tables_and_a_picture(
     audits: ModuleType,
     tmp_path: Path,
@@ -58,7 +65,7 @@ def test_a_plan_becomes_rows_tables_and_a_picture(
         "digits-none-s1-n200-robust",
     ]
     published, robust, clean = (io.read_json(tmp_path / "o" / f"{name}.json") for name in names)
-    # The folder holds the paper's shares, not those of the automatic split.
+    # The folder holds the case's shares, not those of the automatic split.
     found = Detection.load(tmp_path / "w" / names[1])
     assert (found.split.alpha_c, found.split.alpha_p) == (0.2, 0.05)
     # By hand: D_p of the saved scores against the truth that the case makes again.

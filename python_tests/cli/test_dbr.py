@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -110,14 +111,45 @@ def test_a_detection_is_split_anew(
     result = invoke(
         *("dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", out, "--quiet", "--json"),
         *("--checkpoint", repaired / "base.safetensors", "--detection", repaired),
-        *("--alpha-p", 0.1, "--alpha-c", "auto"),
+        *("--alpha-p", 0.1, "--alpha-c", 0.1),
     )
     assert result.exit_code == 0, result.stderr
     answer = json.loads(result.stdout)
     assert answer["split"]["poisoned"] == 30
-    assert answer["split"]["clean"] == 60  # without evidence "auto" is the paper's
-    assert not answer["repair"]["without_evidence"]
+    assert answer["split"]["clean"] == 30
+    assert not answer["repair"]["paper_share"]
     assert len((out / "suspicious.csv").read_text().splitlines()) == 31
+    # Another split of the same audit is another run.
+    other = invoke(
+        *("dbr", "--data-dir", poisoned, "--recipe", tiny, "--out", out, "--quiet"),
+        *("--checkpoint", repaired / "base.safetensors", "--detection", repaired),
+    )
+    assert other.exit_code == 2
+    assert "shares" in other.stderr
+
+
+def test_without_evidence_the_papers_share_is_unlearnt_and_said(
+    invoke: Invoke, repaired: Path, poisoned: Path, tiny: Path, tmp_path: Path
+) -> None:
+    recipe, out = tmp_path / "auto.yaml", tmp_path / "run"
+    text = tiny.read_text(encoding="utf-8")
+    recipe.write_text(text.replace(", alpha_c: 0.2, alpha_p: 0.05", ""), encoding="utf-8")
+    assert recipe.read_text(encoding="utf-8") != text
+    command = ("dbr", "--data-dir", poisoned, "--recipe", recipe, "--out", out, "--quiet")
+    result = invoke(*command, "--checkpoint", repaired / "base.safetensors")
+    assert result.exit_code == 0, result.stderr
+    assert "suspicious (D_p)     15, FCT from" in result.stdout
+    assert "D_p                      the paper's 5 %, for want of evidence" in result.stdout
+    # The files of the run, its report and its evaluation speak of the same D_p.
+    assert len((out / "suspicious.csv").read_text().splitlines()) == 16
+    shown = invoke("report", out).stdout
+    assert "15, FCT from" in shown
+    assert "for want of evidence" in shown
+    judged = invoke("evaluate", "--detection", out, "--poisoned", poisoned, "--quiet", "--json")
+    assert json.loads(judged.stdout)["detection"]["poison_size"] == 15
+    audit = invoke("detect", *command[1:-2], tmp_path / "audit", "--quiet").stdout
+    assert "suspicious (D_p)     nobody" in audit
+    assert re.search(r"D_p +nobody", invoke("report", tmp_path / "audit").stdout)
 
 
 def test_weights_alone_are_filled_into_the_network_named_and_described(

@@ -32,6 +32,9 @@ def test_it_trains_a_secure_model_on_an_earlier_audit(
     model, info = load_model(out / "secure.safetensors")
     assert info.num_classes == 10
     assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    anew = [*command[:-1], tmp_path / "anew", "--detection", audit, "--alpha-p", 0.1]
+    split = json.loads(invoke(*anew, "-q", "--json").stdout)["split"]
+    assert (result["split"]["poisoned"], split["poisoned"]) == (15, 30)
     # The same command again has nothing to do, and says it to a person.
     again = invoke(*command, "--detection", audit, "-q")
     assert again.exit_code == 0

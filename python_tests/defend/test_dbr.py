@@ -13,7 +13,7 @@ from torch import nn
 from fctfast import io
 from fctfast.data import ImageSet, open_dataset
 from fctfast.defend import DBR, DBRConfig, Repaired, dbr, given
-from fctfast.detect import Detection
+from fctfast.detect import Detection, PoisonRate
 from fctfast.models import ModelInfo, load_model, save_model
 from fctfast.train import predict
 
@@ -156,20 +156,24 @@ def test_an_empty_part_is_refused_before_the_probe_is_trained(
         DBR(none).run(small_set)
 
 
-def test_where_auto_flags_nobody_the_papers_share_is_unlearnt(
+def test_where_auto_flags_nobody_the_papers_5_percent_are_unlearnt(
     small_set: ImageSet, config: DBRConfig, finished: tuple[Repaired, Path], tmp_path: Path
 ) -> None:
     found = finished[0].detection
     assert found.rate is None
-    assert not finished[0].without_evidence
+    assert not finished[0].paper_share
     nobody = found.resplit(alpha_c="auto", alpha_p="auto")
     assert not len(nobody.split.poisoned)
     repaired = DBR(config).run(small_set, detection=nobody, out=tmp_path, seed=2)
-    assert repaired.without_evidence
+    assert repaired.paper_share
     assert (repaired.detection.split.alpha_c, repaired.detection.split.alpha_p) == (0.2, 0.05)
-    assert io.read_json(tmp_path / "repair.json")["without_evidence"]
+    assert io.read_json(tmp_path / "repair.json")["paper_share"]
     with pytest.raises(ValueError, match="D_p is empty; choose an alpha above 0"):  # asked for
         DBR(config).run(small_set, detection=found.resplit(alpha_p=0.0))
+    # With evidence nobody is added: not to D_p, nor to a D_c that nobody looked clean enough for.
+    sure = replace(nobody, rate=PoisonRate(0.1, 0.1, 0.1), auto=(0.0, 0.1)).resplit()
+    with pytest.raises(ValueError, match="D_c is empty.* nobody looks clean enough"):
+        DBR(config).run(small_set, detection=sure)
 
 
 def test_published_mode_runs_the_published_rounds(

@@ -1,4 +1,4 @@
-"""Facts about alpha "auto": from the evidence alone, on the safe side, never in published mode."""
+"""Facts about alpha "auto": from the evidence alone, and on the safe side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from fctfast.data import ImageSet
 from fctfast.detect import DetectSettings, PoisonRate, detect
-from fctfast.detect.shares import check_shares, resolve_shares
+from fctfast.detect.shares import auto_shares, check_shares, resolve_shares
 from fctfast.detect.verdict import suspected_samples, weigh
 
 CLASSES = 4
@@ -27,10 +27,9 @@ def resolve(
     fct = (logs + apart * poisoned - low * (labels == 1)).exp()
     seen = weigh(fct, labels, CLASSES)
     suspected = suspected_samples(fct, labels, seen)
-    shares = resolve_shares(
-        alpha_c, alpha_p, fct=fct, labels=labels, suspected=suspected, evidence=seen,
-        rate=PoisonRate(0.09, 0.08996, 0.1) if suspected.any() else None,
-    )  # fmt: skip
+    rate = PoisonRate(0.09, 0.08996, 0.1) if suspected.any() else None
+    auto = auto_shares(fct, labels, suspected, seen, rate)
+    shares = resolve_shares(alpha_c, alpha_p, auto, len(fct))
     order = (fct.log() + 1e3 * suspected).argsort()
     return shares, poisoned, order
 
@@ -79,5 +78,5 @@ def test_an_audit_resolves_them_and_published_takes_the_papers(
     assert len(found.resplit(alpha_p=0.05).split.poisoned) == 6
     paper = detect(small_set, settings=settings, mode="published")
     assert (paper.split.alpha_c, paper.split.alpha_p) == (0.2, 0.05)
-    again = paper.resplit(0.5, "auto")
+    again = paper.resplit(0.5)
     assert (again.split.alpha_c, again.split.alpha_p) == (0.5, 0.05)
