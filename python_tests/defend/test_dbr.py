@@ -172,7 +172,7 @@ def test_where_auto_flags_nobody_the_papers_5_percent_are_unlearnt(
         DBR(config).run(small_set, detection=found.resplit(alpha_p=0.0))
     # With evidence nobody is added: not to D_p, nor to a D_c that nobody looked clean enough for.
     sure = replace(nobody, rate=PoisonRate(0.1, 0.1, 0.1), auto=(0.0, 0.1)).resplit()
-    with pytest.raises(ValueError, match="D_c is empty.* nobody looks clean enough"):
+    with pytest.raises(ValueError, match=r"D_c is empty.* nobody looks clean enough"):
         DBR(config).run(small_set, detection=sure)
 
 
