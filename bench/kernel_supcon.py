@@ -19,6 +19,8 @@ LAUNCHES = 3  # of launch_supcon_as(), each way: rows, the walk, loss or gradien
 
 _ROWS, _CHUNK = 64, 128  # kBlockRows, kChunk
 _UNITS, _START, _MOST = 132, 2, 16  # kUnits, kStart, kMost of supcon_splits()
+_TRIANGLE_FROM, _TRIANGLE_BLOCKS = 4096, 32  # kSupConTriangleFrom, kSupConTriangleBlocks
+_TRIANGLE_ROWS, _TRIANGLE_BYTES = 1024, 128 << 20  # kMostRows, kMostBytes
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,48 @@ def _chunks(width: int) -> int:
     return math.ceil(_padded(width) / _CHUNK)
 
 
+def triangle(case: Case) -> list[int]:
+    """Rows of each block of the upper triangle, or none where S is made whole."""
+    n = case.shape[0]
+    if case.backward or products_of(case) != "float32" or n < _TRIANGLE_FROM:
+        return []
+    block = min(_TRIANGLE_ROWS, _ROWS * math.ceil(n / (_ROWS * _TRIANGLE_BLOCKS)))
+    blocks = math.ceil(n / block)
+    if blocks * n * 16 > _TRIANGLE_BYTES:
+        return []
+    return [block] * (blocks - 1) + [n - block * (blocks - 1)]
+
+
+def _triangle_issued(case: Case, blocks: Sequence[int]) -> Work:
+    """Every pair of blocks once, a block with itself whole."""
+    width, tile = _padded(case.shape[1]), TILES["float32"]
+    rows = [math.ceil(b / _ROWS) * _ROWS for b in blocks]
+    columns = [math.ceil(b / tile.columns) * tile.columns for b in blocks]
+    pairs = sum(r * sum(columns[i:]) for i, r in enumerate(rows))
+    apart = sum(r * sum(columns[i + 1 :]) for i, r in enumerate(rows))
+    work = _pairs(case, pairs, 2.0 * pairs * width)
+    row, tiles = width * tile.element, pairs / (_ROWS * tile.columns)
+    of_s = _ROWS // _WARP_ROWS * ((_WARP_ROWS + tile.columns) * row + tile.columns * 8)
+    # The four warps' sums of a tile and its totals, of three numbers a column.
+    of_columns = apart / (_ROWS * tile.columns) * 3 * (4 + 1) * tile.columns * 4
+    own = sum(r * (len(rows) - i) for i, r in enumerate(rows))
+    if _chunks(case.shape[1]) > 1:  # the own rows travel with every tile
+        own = tiles * _ROWS
+    lists = 8 * _chunks(case.shape[1])
+    return Work(
+        # Columns add up exponentials, positives and their number, too.
+        work.products, work.exponentials, work.floats + 2 * apart, work.integers + apart,
+        tiles * of_s + of_columns, tiles * tile.columns * (row + lists) + own * row,
+    )  # fmt: skip
+
+
 def issued(case: Case) -> Work:
-    """As built: all of S, again for each 128 features of dZ; whole tiles, features by sixteens."""
+    """As built: all of S, again for each 128 features of dZ; whole tiles, features by sixteens.
+
+    Of the forward in float32 from 4,096 rows on the upper triangle.
+    """
+    if blocks := triangle(case):
+        return _triangle_issued(case, blocks)
     n, d = case.shape
     tile = TILES[products_of(case)]
     row_blocks, tiles = math.ceil(n / _ROWS), math.ceil(n / tile.columns)

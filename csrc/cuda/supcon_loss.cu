@@ -27,6 +27,8 @@ struct Pass {
     args.tensor_cores = attribute(cudaDevAttrComputeCapabilityMajor, z) >= 8;
     args.shared_limit = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, z);
     args.shared_on_unit = attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, z);
+    args.triangle_from = kSupConTriangleFrom;
+    args.triangle_blocks = kSupConTriangleBlocks;
   }
 
   void launch(bool backward) {

@@ -203,6 +203,7 @@ py::array_t<uint8_t> run_warp_distance(const py::array& x, const py::array& coef
 py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group, int64_t first,
                                      int64_t rows, double temperature, double base_temperature,
                                      const std::string& kind, bool tensor_cores, bool tf32,
+                                     std::pair<int64_t, int64_t> triangle,
                                      const py::object& statistics, const py::object& grad) {
   Buffers buffers;
   fctfast::SupConGpuArgs a{};
@@ -219,6 +220,8 @@ py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group,
   a.tf32 = tf32;
   a.shared_limit = static_cast<int64_t>(settings().shared_limit);
   a.shared_on_unit = a.shared_limit + 1024;
+  a.triangle_from = triangle.first;
+  a.triangle_blocks = triangle.second;
   const bool backward = !grad.is_none();
   const fctfast::SupConScratchBytes bytes = supcon_scratch_bytes(a, backward);
   const auto scratch = [&](const char* name, int64_t size) {

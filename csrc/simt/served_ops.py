@@ -31,6 +31,7 @@ class Ops:
         self.module, self.path = load(path), path
         self.tensor_cores = True  # as a GPU of sm_80 and later has them
         self.tf32 = False
+        self.triangle = (4096, 32)  # kSupConTriangleFrom and kSupConTriangleBlocks
 
     def _call(self, function: str, *arguments: Any) -> np.ndarray:
         try:
@@ -107,7 +108,8 @@ class Ops:
         own, arguments = _supcon(z, group, first, rows, temperature, base_temperature)
         if own == 0:
             return torch.zeros(()), torch.empty((0, 2), dtype=torch.float64)
-        made = self._call("supcon_loss", *arguments, self.tensor_cores, self.tf32, None, None)
+        how = (self.tensor_cores, self.tf32, self.triangle)
+        made = self._call("supcon_loss", *arguments, *how, None, None)
         loss = _tensor(made[:4].copy(), torch.float32, ())
         return loss, _tensor(made[4:].copy(), torch.float64, (own, 2))
 
@@ -120,7 +122,8 @@ class Ops:
         if own == 0:
             return z.new_empty((0, z.shape[1]))
         given = [statistics.contiguous().numpy(), grad.reshape(1).numpy()]
-        made = self._call("supcon_loss", *arguments, self.tensor_cores, self.tf32, *given)
+        how = (self.tensor_cores, self.tf32, self.triangle)
+        made = self._call("supcon_loss", *arguments, *how, *given)
         return _tensor(made, z.dtype, (own, z.shape[1]))
 
     @contextmanager

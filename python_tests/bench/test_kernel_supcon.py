@@ -70,6 +70,28 @@ def test_as_built_whole_tiles_are_multiplied(bench: SimpleNamespace) -> None:
     assert issued(case_of(bench, 4096, 512, "float16")).products == 2 * 4096**2 * 512
 
 
+def test_the_upper_triangle_by_hand(bench: SimpleNamespace) -> None:
+    issued, triangle = bench.kernel_supcon.issued, bench.kernel_supcon.triangle
+    assert triangle(case_of(bench, 4095, 16, "float32")) == []
+    assert triangle(case_of(bench, 4096, 16, "tf32")) == []
+    assert triangle(case_of(bench, 4096, 16, "float32", backward=True)) == []
+    assert triangle(case_of(bench, 131072, 16, "float32")) == []  # 268 MB of sums
+    assert triangle(case_of(bench, 65536, 16, "float32")) == [1024] * 64
+    # 4,100 rows: 21 blocks of 192 and one of 68, which is two of 64 rows and three tiles.
+    case = case_of(bench, 4100, 16, "float32")
+    assert triangle(case) == [192] * 21 + [68]
+    apart = 192 * 192 * 21 * 20 // 2 + 21 * 192 * 96
+    pairs = apart + 21 * 192 * 192 + 128 * 96
+    work = issued(case)
+    assert (work.products, work.exponentials) == (pairs * 2 * 16, pairs)
+    assert (work.floats, work.integers) == (pairs * 3 + 2 * apart, pairs * 3 + apart)
+    tiles = pairs / 64 / 32
+    assert work.shared == tiles * 4 * ((16 + 32) * 16 * 4 + 32 * 8) + apart / 2048 * 1920
+    # Each pair of blocks copies the rows of the one, and for each 64 of them those of the other.
+    own = sum(192 * (22 - i) for i in range(21)) + 128
+    assert work.copied == tiles * 32 * (64 + 8) + own * 64
+
+
 def test_reads_from_shared_memory_by_hand(bench: SimpleNamespace) -> None:
     issued = bench.kernel_supcon.issued
     # Four warps and one tile: each reads 16 rows and 64 columns of 16 features, and a group and a

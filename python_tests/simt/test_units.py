@@ -16,8 +16,9 @@ import fctfast.ops  # noqa: F401  (registers affine_coefficients)
 pytestmark = pytest.mark.simt
 
 
-def units(op: str) -> list[Any]:
+def units(name: str) -> list[Any]:
     """A call whose work is several units of a whole block each."""
+    op, *variant = name.split(" ")
     made = np.random.default_rng(0)
     if op == "feature_distance":
         rows = made.standard_normal((3 * 2, 300 * 16), dtype=np.float32)
@@ -26,7 +27,9 @@ def units(op: str) -> list[Any]:
         z, group = made.standard_normal((200, 40), dtype=np.float32), np.arange(200) % 7
         statistics = np.column_stack([np.full(200, 8.0), np.full(200, 28.0)])
         how = [0, 200, 0.1, 0.07, "float32", False, False]
-        return [z, group, *how, statistics, np.ones(1, np.float32)]
+        if variant:  # forward: pairs of blocks of 128 and 72 rows
+            return [z, group, *how, (1, 2), None, None]
+        return [z, group, *how, (4096, 32), statistics, np.ones(1, np.float32)]
     params = torch.tensor([[[30.0, 1.0, -1.0]] * 3])
     words = torch.ops.fctfast.affine_coefficients(params, 16, 16, False).numpy()
     if op == "fct_views":
@@ -37,11 +40,14 @@ def units(op: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("mode", ["thread"])
-@pytest.mark.parametrize("op", ["fct_views", "feature_distance", "supcon_loss", "warp_distance"])
+@pytest.mark.parametrize(
+    "name",
+    ["fct_views", "feature_distance", "supcon_loss", "supcon_loss triangle", "warp_distance"],
+)
 def test_no_race_between_the_units_of_one_block(
-    op: str, mode: str, simt: ModuleType, simt_build: Callable[[str], Path], tmp_path: Path
+    name: str, mode: str, simt: ModuleType, simt_build: Callable[[str], Path], tmp_path: Path
 ) -> None:
     one_block = ("configure", ["forward", 0, "ascending", 0.0, 1])
-    calls = [one_block, (op, units(op))]
+    calls = [one_block, (name.split(" ", maxsplit=1)[0], units(name))]
     done = simt.run_in_mode(mode, simt_build(mode), calls, tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -22,66 +22,72 @@ __device__ __forceinline__ void divide_by_lengths(typename Products::Similaritie
   }
 }
 
-template <typename Products, bool Wide, int Stages>
-__global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
-    supcon_forward_kernel(SupConParams p) {
-  FCT_DYNAMIC_SHARED(memory);
-  const SupConShared<Products, Stages> shared{memory};
-  constexpr int kRows = Products::kRowsOfLane, kColumns = Products::kColumnsOfLane;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
-  for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits; number += gridDim.x) {
-    const SupConItem item = supcon_item<Products>(p, number);
-    int64_t row[kRows], group[kRows];
-    float length[kRows], scale[kRows];
-    Partial part[kRows];  // of similarities that are still to be multiplied by the row's length
+// What a lane adds up of its rows over the columns that its block walks over.
+template <typename Products, bool Wide>
+struct RowSums {
+  static constexpr int kRows = Products::kRowsOfLane, kColumns = Products::kColumnsOfLane;
+
+  int64_t row[kRows], group[kRows];
+  float length[kRows], scale[kRows];
+  Partial part[kRows];  // of similarities that are still to be multiplied by the row's length
+
+  __device__ __forceinline__ void begin(const SupConParams& p, int64_t first) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      row[r] = item.row + warp_row + Products::row(lane, r);
+      row[r] = first + warp_row + Products::row(lane, r);
       const int64_t at = p.first + (row[r] < p.rows ? row[r] : 0);
       group[r] = load(p.group + at);
       length[r] = Products::kUnitRows ? 1.0f : load(p.length + at);
       scale[r] = p.scale * length[r];
       part[r] = {0, 0, Wide ? -INFINITY : 0.0f, 0};
     }
-    walk_columns<Products, Stages, false>(
-        p, item, shared,
-        [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
-          const int64_t* groups = shared.groups(stage);
-          if constexpr (!Products::kUnitRows) divide_by_lengths<Products>(s, shared.lengths(stage));
-          const auto add = [&](auto at_edge) {
-            const auto is_pair = [&](int r, int c) {
-              const int64_t j = column + Products::column(lane, c);
-              return !decltype(at_edge)::value || (j < p.columns && j != p.first + row[r]);
-            };
-            if constexpr (Wide) {
+  }
+
+  // also(c, exponential, similarity, of one group) for each pair that is one; at an edge some are
+  // none.
+  template <bool Edge, typename Also>
+  __device__ __forceinline__ void add(const SupConParams& p, typename Products::Similarities& s,
+                                      int64_t column, const int64_t* groups, const Also& also) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const auto is_pair = [&](int r, int c) {
+      const int64_t j = column + Products::column(lane, c);
+      return !Edge || (j < p.columns && j != p.first + row[r]);
+    };
+    if constexpr (Wide) {
 #pragma unroll
-              for (int r = 0; r < kRows; ++r) {
-                float largest = part[r].largest;
+      for (int r = 0; r < kRows; ++r) {
+        float largest = part[r].largest;
 #pragma unroll
-                for (int c = 0; c < kColumns; ++c)
-                  if (is_pair(r, c)) largest = fmaxf(largest, Products::at(s, r, c));
-                part[r].sum = rescaled(part[r].sum, scale[r] * (part[r].largest - largest));
-                part[r].largest = largest;
-              }
-            }
+        for (int c = 0; c < kColumns; ++c)
+          if (is_pair(r, c)) largest = fmaxf(largest, Products::at(s, r, c));
+        part[r].sum = rescaled(part[r].sum, scale[r] * (part[r].largest - largest));
+        part[r].largest = largest;
+      }
+    }
 #pragma unroll
-            for (int c = 0; c < kColumns; ++c) {
-              const int64_t of_column = groups[Products::column(lane, c)];
+    for (int c = 0; c < kColumns; ++c) {
+      const int64_t of_column = groups[Products::column(lane, c)];
 #pragma unroll
-              for (int r = 0; r < kRows; ++r) {
-                if (!is_pair(r, c)) continue;
-                const float similarity = Products::at(s, r, c);
-                part[r].sum += exp2_approx(scale[r] * (similarity - part[r].largest));
-                if (of_column == group[r]) {
-                  part[r].positives += similarity;
-                  ++part[r].count;
-                }
-              }
-            }
-          };
-          edge ? add(std::true_type{}) : add(std::false_type{});
-        });
+      for (int r = 0; r < kRows; ++r) {
+        if (!is_pair(r, c)) continue;
+        const float similarity = Products::at(s, r, c);
+        const float exponential = exp2_approx(scale[r] * (similarity - part[r].largest));
+        const bool alike = of_column == group[r];
+        part[r].sum += exponential;
+        if (alike) {
+          part[r].positives += similarity;
+          ++part[r].count;
+        }
+        also(c, exponential, similarity, alike);
+      }
+    }
+  }
+
+  // Adds up the lanes of a row and writes it down as the sums over a share of the columns.
+  __device__ __forceinline__ void store(const SupConParams& p, int64_t share) const {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       Partial all = part[r];
@@ -96,8 +102,30 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
       all.positives = lane_sum(all.positives, Products::kLanesOfRow);
       all.count = lane_sum(all.count, Products::kLanesOfRow);
       if (lane % Products::kLanesOfRow == 0 && row[r] < p.rows)
-        static_cast<Partial*>(p.partials)[item.split * p.rows + row[r]] = all;
+        static_cast<Partial*>(p.partials)[share * p.rows + row[r]] = all;
     }
+  }
+};
+
+template <typename Products, bool Wide, int Stages>
+__global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
+    supcon_forward_kernel(SupConParams p) {
+  FCT_DYNAMIC_SHARED(memory);
+  const SupConShared<Products, Stages> shared{memory};
+  for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits; number += gridDim.x) {
+    const SupConItem item = supcon_item<Products>(p, number);
+    RowSums<Products, Wide> rows;
+    rows.begin(p, item.row);
+    walk_columns<Products, Stages, false>(
+        p, item, shared,
+        [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
+          const int64_t* groups = shared.groups(stage);
+          if constexpr (!Products::kUnitRows) divide_by_lengths<Products>(s, shared.lengths(stage));
+          const auto nothing = [](int, float, float, bool) {};
+          edge ? rows.template add<true>(p, s, column, groups, nothing)
+               : rows.template add<false>(p, s, column, groups, nothing);
+        });
+    rows.store(p, item.split);
   }
 }
 

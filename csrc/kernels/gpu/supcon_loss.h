@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "../args.h"
-#include "supcon_kernels.h"
+#include "supcon_triangle.h"
 
 namespace fctfast::gpu {
 
@@ -29,6 +29,34 @@ int64_t supcon_splits(const SupConGpuArgs& a, bool backward) {
   return best;
 }
 
+// Rows of a block of the upper triangle, or 0 where the forward takes all of the columns instead:
+// exponents relative to a row's largest would have to be kept for each column, too, and products on
+// tensor cores leave little beside the sums of the columns. 32 blocks make 528 pairs, twice what an
+// H100 works on at once. The blocks' sums may take 128 MiB, and a block's columns as much shared
+// memory as a tile (not on sm_75, where 64 KiB are all).
+template <typename Products>
+int64_t supcon_triangle_block(const SupConGpuArgs& a) {
+  constexpr int64_t kMostRows = 1024, kMostBytes = int64_t{128} << 20;
+  if constexpr (!std::is_same_v<Products, FloatProducts>) {
+    return 0;
+  } else {
+    if (a.rows != a.columns || a.columns < a.triangle_from) return 0;
+    if (supcon_is_wide(a.temperature, a.columns)) return 0;
+    const int64_t block =
+        std::min(kMostRows, kBlockRows * ceil_div(a.columns, kBlockRows * a.triangle_blocks));
+    const int64_t bytes = ceil_div(a.columns, block) * a.columns * int64_t{sizeof(Partial)};
+    const int64_t shared = SupConShared<Products, 1>::kBytes + ColumnSums<Products>::bytes(block);
+    return bytes <= kMostBytes && shared <= a.shared_limit ? block : 0;
+  }
+}
+
+// Shares of the columns that a row's sums come in.
+template <typename Products>
+int64_t supcon_shares(const SupConGpuArgs& a, bool backward) {
+  const int64_t block = backward ? 0 : supcon_triangle_block<Products>(a);
+  return block > 0 ? ceil_div(a.columns, block) : supcon_splits<Products>(a, backward);
+}
+
 // Two tiles of columns in shared memory where they fit, unless one alone lets a second block onto a
 // unit: that block's products hide copies, too.
 inline bool supcon_takes_two_tiles(const SupConGpuArgs& a, int64_t two, int64_t one) {
@@ -47,7 +75,7 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
   rows.padded_width = supcon_padded_width(a);
   rows.first = a.first;
   rows.rows = a.rows;
-  rows.splits = supcon_splits<Products>(a, backward);
+  rows.splits = supcon_shares<Products>(a, backward);
   rows.temperature = a.temperature;
   rows.base_temperature = a.base_temperature;
   rows.out = scratch.rows;
@@ -62,6 +90,7 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
   p.row_blocks = ceil_div(a.rows, kBlockRows);
   p.splits = rows.splits;
   p.chunks = ceil_div(p.padded_width, kChunk);
+  p.block = backward ? 0 : supcon_triangle_block<Products>(a);
   p.z = scratch.rows;
   p.length = rows.length;
   p.group = a.group;
@@ -85,16 +114,25 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
   cudaError_t error = launch(supcon_rows_kernel<T, Products>, grid_for(row_blocks), kThreads, 0,
                              stream, rows, row_blocks, Wide);
   if (error != cudaSuccess) return error;
-  const unsigned grid = grid_for(p.row_blocks * p.splits * (backward ? p.chunks : 1));
+  const bool triangle = p.block > 0;
+  const int64_t more = triangle ? ColumnSums<FloatProducts>::bytes(p.block) : 0;
+  const unsigned grid = grid_for(triangle ? p.splits * (p.splits + 1) / 2
+                                          : p.row_blocks * p.splits * (backward ? p.chunks : 1));
   const auto walk = [&](auto stages) {
     constexpr int kStages = decltype(stages)::value;
-    constexpr size_t bytes = SupConShared<Products, kStages>::kBytes;
+    const size_t bytes = SupConShared<Products, kStages>::kBytes + static_cast<size_t>(more);
+    if constexpr (std::is_same_v<Products, FloatProducts> && !Wide) {
+      if (triangle)
+        return launch(supcon_triangle_kernel<Products, kStages>, grid, kSupConThreads, bytes,
+                      stream, p);
+    }
     return launch(backward ? supcon_backward_kernel<Products, Wide, kStages>
                            : supcon_forward_kernel<Products, Wide, kStages>,
                   grid, kSupConThreads, bytes, stream, p);
   };
-  const bool two = p.chunks == 1 && supcon_takes_two_tiles(a, SupConShared<Products, 2>::kBytes,
-                                                           SupConShared<Products, 1>::kBytes);
+  const bool two =
+      p.chunks == 1 && supcon_takes_two_tiles(a, SupConShared<Products, 2>::kBytes + more,
+                                              SupConShared<Products, 1>::kBytes + more);
   error = two ? walk(std::integral_constant<int, 2>{}) : walk(std::integral_constant<int, 1>{});
   if (error != cudaSuccess) return error;
   if (!backward) return launch(supcon_finish_kernel, 1, kLossThreads, 0, stream, rows);
@@ -113,7 +151,7 @@ auto with_products(const SupConGpuArgs& a, const Visit& visit) {
 inline SupConScratchBytes supcon_scratch_bytes(const SupConGpuArgs& a, bool backward) {
   return with_products(a, [&](auto products) {
     using Products = decltype(products);
-    const int64_t width = supcon_padded_width(a), splits = supcon_splits<Products>(a, backward);
+    const int64_t width = supcon_padded_width(a), splits = supcon_shares<Products>(a, backward);
     const int64_t element = sizeof(typename Products::Element);
     SupConScratchBytes made{};
     made.rows = a.columns * width * element;

@@ -117,6 +117,7 @@ __global__ void __launch_bounds__(kLossThreads, 1) supcon_finish_kernel(SupConRo
   double total = 0, anchors = 0;
   for (int64_t row = threadIdx.x; row < p.rows; row += kLossThreads) {
     Partial all = load(p.partials + row);
+#pragma unroll 4  // loads at once: it is one block's bandwidth that counts
     for (int64_t split = 1; split < p.splits; ++split) {
       const Partial more = load(p.partials + split * p.rows + row);
       const float largest = all.largest > more.largest ? all.largest : more.largest;

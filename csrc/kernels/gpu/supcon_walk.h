@@ -13,6 +13,7 @@ constexpr int kBlockRows = kSupConThreads / kWarp * kWarpRows;
 struct SupConParams {
   int64_t columns, first, rows, padded_width;
   int64_t row_blocks, splits, chunks;
+  int64_t block;         // rows of a block of the triangle, of which there are `splits`
   const void* z;         // [columns][padded_width] of the products' element; zeros behind the width
   const float* length;   // [columns], 1 / the length of a row of z; not used where it is 1
   const int64_t* group;  // [columns]

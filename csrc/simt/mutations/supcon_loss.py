@@ -6,6 +6,7 @@ from mutations.mutation import Mutation
 
 _PRODUCTS, _WALK = "gpu/supcon_products.h", "gpu/supcon_walk.h"
 _ROWS, _LOSS = "gpu/supcon_rows.h", "gpu/supcon_kernels.h"
+_TRIANGLE = "gpu/supcon_triangle.h"
 _OP = "supcon_loss"
 
 MUTATIONS = [
@@ -169,6 +170,39 @@ MUTATIONS = [
         "split < p.splits; ++split)\n        sum +=",
         "split < p.splits - 1; ++split)\n        sum +=",
         "a share of the columns is left out of the gradient",
+    ),
+    # ---- the upper triangle
+    Mutation(
+        "supcon-triangle-lanes", _OP, "index", _TRIANGLE,
+        "(upper ? mine[2] : mine[0])", "(upper ? mine[0] : mine[2])",
+        "lanes add up other columns' sums",
+    ),
+    Mutation(
+        "supcon-triangle-turn", _OP, "barrier", _TRIANGLE,
+        "columns.put(turn, sum, positives, count);", "columns.put(0, sum, positives, count);",
+        "a tile's sums are overwritten before they are in the totals",
+    ),
+    Mutation(
+        "supcon-triangle-last", _OP, "edge", _TRIANGLE,
+        "    columns.add(turn ^ 1, waiting);\n    __syncthreads();\n", "    __syncthreads();\n",
+        "the last tile's sums do not reach the totals",
+    ),
+    Mutation(
+        "supcon-triangle-store-barrier", _OP, "barrier", _TRIANGLE,
+        "    columns.add(turn ^ 1, waiting);\n    __syncthreads();\n",
+        "    columns.add(turn ^ 1, waiting);\n",
+        "totals are written down before the last tile is in them",
+        mode="thread",
+    ),
+    Mutation(
+        "supcon-triangle-clear", _OP, "index", _TRIANGLE,
+        "      totals(0)[i] = totals(1)[i] = totals(2)[i] = 0;\n", "",
+        "a pair of blocks begins with the sums of the one before",
+    ),
+    Mutation(
+        "supcon-triangle-diagonal", _OP, "index", _TRIANGLE,
+        "const bool apart = upper != lower;", "const bool apart = true;",
+        "a block's own pairs are written down twice",
     ),
     # ---- forward and backward
     Mutation(
