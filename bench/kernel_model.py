@@ -12,7 +12,7 @@ from torch import Tensor
 
 _WORDS = {"nearest": 8 * 4, "bilinear": 6 * 8, "": 0}  # bytes of one item's coefficients
 _THREADS, _MAX_BLOCKS = 256, 1 << 20  # kThreads and kMaxBlocks of device.h
-_CHANNEL_TILE, _MAX_PARTS = 4, 32  # kChannelTile and kMaxParts of warp_distance.h
+_CHANNEL_TILE, _MAX_PARTS = 4, 32  # kChannelTile and kMaxParts of warp_forward.h
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ _TAPS = {"nearest": Work(0, 0), "bilinear": Work(14, 6)}
 # Per place and channel: addresses, and the weighted sum.
 _TAKE = {"nearest": Work(1, 0), "bilinear": Work(4, 8)}
 _LOOK_UP = {"nearest": 1, "bilinear": 4}  # of fct_views: the place in the table, one a tap
-_CANDIDATES = {"nearest": 2 * 2, "bilinear": 3 * 3}  # kCandidates of warp_distance.h, squared
+_CANDIDATES = {"nearest": 2 * 2, "bilinear": 3 * 3}  # kCandidates of warp_backward.h, squared
 _TAKERS = {"nearest": 1, "bilinear": 4}  # places of the warp that use a pixel, at most on average
 # Float operations a pixel, without what depends on the item alone: 2 conversions, 2 differences, 8
 # for the linear system, 2 to go down by the reach, 2 to round up; nearest adds 2 halves, 2 shifts.

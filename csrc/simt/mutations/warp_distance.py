@@ -4,62 +4,63 @@ from __future__ import annotations
 
 from mutations.mutation import Mutation
 
+_FORWARD, _BACKWARD = "gpu/warp_forward.h", "gpu/warp_backward.h"
 _WARP = "gpu/warp_distance.h"
 _PARTS = "gpu/parts.h"
 _BILINEAR = "bilinear.h"
 
 FORWARD = [
     Mutation(
-        "warp-one-warp-sums", "warp_distance", "barrier", _WARP,
+        "warp-one-warp-sums", "warp_distance", "barrier", _FORWARD,
         "team_sums(sum, kThreads / kWarp);",
         "if (threadIdx.x < kWarp) team_sums(sum, kThreads / kWarp);",
         "one warp alone comes to the barrier",
     ),
     Mutation(
-        "warp-threads-leave", "warp_distance", "barrier", _WARP,
+        "warp-threads-leave", "warp_distance", "barrier", _FORWARD,
         "if (threadIdx.x == 0) p.parts", "if (threadIdx.x != 0) return;\n    p.parts",
         "threads leave that the next unit's barrier waits for",
     ),
     Mutation(
-        "warp-half-the-warps", "warp_distance", "mask", _WARP,
+        "warp-half-the-warps", "warp_distance", "mask", _FORWARD,
         "team_sums(sum, kThreads / kWarp);", "team_sums(sum, kThreads / kWarp / 2);",
         "half of the block's warps are added",
     ),
     Mutation(
-        "warp-channel-step", "warp_distance", "index", _WARP,
+        "warp-channel-step", "warp_distance", "index", _FORWARD,
         "channel_step = p.parts.count / p.pixel_parts * channel_threads;",
         "channel_step = channel_threads;",
         "blocks that share an item's channels each take them all",
     ),
     Mutation(
-        "warp-channel-part", "warp_distance", "index", _WARP,
+        "warp-channel-part", "warp_distance", "index", _FORWARD,
         "int64_t{channel_part} * channel_threads + channel_thread", "int64_t{channel_thread}",
         "blocks that share an item's channels all start at the first",
     ),
     Mutation(
-        "warp-sample-and-draw", "warp_distance", "index", _WARP,
+        "warp-sample-and-draw", "warp_distance", "index", _FORWARD,
         "sample = of_sample.quotient, draw = of_sample.rest;",
         "draw = of_sample.quotient, sample = of_sample.rest;",
         "sample and draw of a unit swapped",
     ),
     Mutation(
-        "warp-part-offset", "warp_distance", "index", _WARP,
+        "warp-part-offset", "warp_distance", "index", _FORWARD,
         "(int64_t{pixel_part} * p.pixel_threads + pixel_thread) * V",
         "(int64_t{pixel_part} + pixel_thread) * V",
         "an item's parts overlap",
     ),
     Mutation(
-        "warp-row-wrap", "warp_distance", "index", _WARP,
+        "warp-row-wrap", "warp_distance", "index", _FORWARD,
         "if (++x == p.width) x = 0, ++y;", "if (++x > p.width) x = 0, ++y;",
         "a vector over a row's end goes one pixel too far",
     ),
     Mutation(
-        "warp-fill-channel", "warp_distance", "index", _WARP,
+        "warp-fill-channel", "warp_distance", "index", _FORWARD,
         "fill[one_fill ? 0 : channel]", "fill[0]",
         "every channel gets the first one's fill",
     ),
     Mutation(
-        "warp-many-fills", "warp_distance", "index", _WARP,
+        "warp-many-fills", "warp_distance", "index", _FORWARD,
         "load(fills + channel)", "load(fills)",
         "many fills: every channel gets the first one's",
     ),
@@ -69,19 +70,19 @@ FORWARD = [
         "the finish reads the parts transposed",
     ),
     Mutation(
-        "warp-difference-16-bit", "warp_distance", "rounding", _WARP,
+        "warp-difference-16-bit", "warp_distance", "rounding", _FORWARD,
         "const Acc d = widen(own.at[v]) - from[v].value(p, plane, fill);",
         "const Acc d = widen(narrow<T>(widen(own.at[v]) - from[v].value(p, plane, fill)));",
         "the difference rounded to the maps' type before it is squared",
     ),
     Mutation(
-        "warp-blend-16-bit", "warp_distance", "rounding", _WARP,
+        "warp-blend-16-bit", "warp_distance", "rounding", _FORWARD,
         "sum += bilinear_weight(point, t) * (inside",
         "sum = widen(narrow<T>(sum)) + bilinear_weight(point, t) * (inside",
         "the blend's running sum held in the maps' type",
     ),
     Mutation(
-        "warp-sum-float", "warp_distance", "rounding", _WARP,
+        "warp-sum-float", "warp_distance", "rounding", _FORWARD,
         "        sum += d * d;\n", "        sum = static_cast<float>(sum + d * d);\n",
         "float64 maps summed in float32",
     ),
@@ -91,22 +92,22 @@ FORWARD = [
         "the finish of float64 maps sums in float32",
     ),
     Mutation(
-        "warp-distance-order", "warp_distance", "index", _WARP,
+        "warp-distance-order", "warp_distance", "index", _FORWARD,
         "p.parts.put(draw * p.batch + sample", "p.parts.put(sample * p.draws + draw",
         "distances go sample by sample instead of draw by draw",
     ),
     Mutation(
-        "warp-last-vector", "warp_distance", "edge", _WARP,
+        "warp-last-vector", "warp_distance", "edge", _FORWARD,
         "pixel < plane_size; pixel +=", "pixel + V < plane_size; pixel +=",
         "the last vector is left out",
     ),
     Mutation(
-        "warp-tap-past-row", "warp_distance", "edge", _WARP,
+        "warp-tap-past-row", "warp_distance", "edge", _FORWARD,
         "x >= 0 && x < p.width && y >= 0", "x >= 0 && x <= p.width && y >= 0",
         "a tap right of the row reads instead of being fill",
     ),
     Mutation(
-        "warp-first-pixel-fill", "warp_distance", "edge", _WARP,
+        "warp-first-pixel-fill", "warp_distance", "edge", _FORWARD,
         "return index >= 0 ? widen", "return index > 0 ? widen",
         "the plane's first pixel is taken for fill",
     ),
@@ -166,53 +167,53 @@ FORWARD = [
 
 BACKWARD = [
     Mutation(
-        "warp-grad-transposed", "warp_distance_backward", "index", _WARP,
+        "warp-grad-transposed", "warp_distance_backward", "index", _BACKWARD,
         "const Acc g = p.grad[item] * p.scale;",
         "const Acc g = p.grad[sample * p.draws + draw] * p.scale;",
         "the upstream gradient is read transposed",
     ),
     Mutation(
-        "warp-grad-weight-swapped", "warp_distance_backward", "index", _WARP,
+        "warp-grad-weight-swapped", "warp_distance_backward", "index", _FORWARD,
         "bilinear_weight(point, x - point.x + 2 * (y - point.y))",
         "bilinear_weight(point, y - point.y + 2 * (x - point.x))",
         "what a neighbour took from the right and from below is swapped",
     ),
     Mutation(
-        "warp-grad-sample", "warp_distance_backward", "index", _WARP,
+        "warp-grad-sample", "warp_distance_backward", "index", _BACKWARD,
         "sample = in_sample.quotient, channel = in_sample.rest * kChannelTile",
         "sample = in_sample.rest, channel = in_sample.quotient * kChannelTile",
         "samples and tiles of channels swapped",
     ),
     Mutation(
-        "warp-grad-fill-of-tile", "warp_distance_backward", "index", _WARP,
+        "warp-grad-fill-of-tile", "warp_distance_backward", "index", _BACKWARD,
         "from.value(p, plane, p.fill_of(first_channel + c)));",
         "from.value(p, plane, p.fill_of(c)));",
         "a later tile of channels gets the first tile's fills",
     ),
     Mutation(
-        "warp-grad-neighbour-fill", "warp_distance_backward", "index", _WARP,
+        "warp-grad-neighbour-fill", "warp_distance_backward", "index", _BACKWARD,
         "taker.value(p, plane, p.fill_of(first_channel + c))",
         "taker.value(p, plane, p.fill_of(c))",
         "the same in what neighbours push back",
     ),
     Mutation(
-        "warp-grad-system", "warp_distance_backward", "index", _WARP,
+        "warp-grad-system", "warp_distance_backward", "index", _BACKWARD,
         "(yy * tx - xy * ty) * inverse", "(yy * tx - yx * ty) * inverse",
         "the linear system's off-diagonal entries swapped",
     ),
     Mutation(
-        "warp-grad-floor", "warp_distance_backward", "rounding", _WARP,
+        "warp-grad-floor", "warp_distance_backward", "rounding", _BACKWARD,
         "ceilf(middle.x - kReach<Bilinear>)", "floorf(middle.x - kReach<Bilinear>)",
         "the first candidate is rounded down instead of up",
     ),
     Mutation(
-        "warp-grad-factor-16-bit", "warp_distance_backward", "rounding", _WARP,
+        "warp-grad-factor-16-bit", "warp_distance_backward", "rounding", _BACKWARD,
         "const Acc g = p.grad[item] * p.scale;",
         "const Acc g = widen(narrow<T>(p.grad[item] * p.scale));",
         "the upstream gradient rounded to the maps' type",
     ),
     Mutation(
-        "warp-grad-push-16-bit", "warp_distance_backward", "rounding", _WARP,
+        "warp-grad-push-16-bit", "warp_distance_backward", "rounding", _BACKWARD,
         "              share *\n              (g * (widen(load(plane + at)) -"
         " taker.value(p, plane, p.fill_of(first_channel + c))));",
         "              widen(narrow<T>(share *\n              (g * (widen(load(plane + at)) -"
@@ -220,53 +221,53 @@ BACKWARD = [
         "what each neighbour pushes back rounded to the maps' type",
     ),
     Mutation(
-        "warp-grad-neighbour-past-row", "warp_distance_backward", "edge", _WARP,
+        "warp-grad-neighbour-past-row", "warp_distance_backward", "edge", _BACKWARD,
         "tx >= p.width || ty < 0", "tx > p.width || ty < 0",
         "a neighbour right of the row counts",
     ),
     Mutation(
-        "warp-grad-neighbour-above", "warp_distance_backward", "edge", _WARP,
+        "warp-grad-neighbour-above", "warp_distance_backward", "edge", _BACKWARD,
         "ty < 0 || ty >= p.height", "ty < -1 || ty >= p.height",
         "a neighbour above the image counts",
     ),
     Mutation(
-        "warp-grad-partial-tile", "warp_distance_backward", "edge", _WARP,
+        "warp-grad-partial-tile", "warp_distance_backward", "edge", _BACKWARD,
         "left < kChannelTile ? static_cast<int>(left) : kChannelTile", "kChannelTile",
         "the last partial tile of channels is taken for a whole one",
     ),
     Mutation(
-        "warp-grad-unit-past-end", "warp_distance_backward", "edge", _WARP,
+        "warp-grad-unit-past-end", "warp_distance_backward", "edge", _BACKWARD,
         "blockIdx.x) * kThreads + threadIdx.x; unit < units;",
         "blockIdx.x) * kThreads + threadIdx.x; unit <= units;",
         "one pixel too many in the last partial block",
     ),
     Mutation(
-        "warp-grad-candidates", "warp_distance_backward", "constant", _WARP,
+        "warp-grad-candidates", "warp_distance_backward", "constant", _BACKWARD,
         "kCandidates = Bilinear ? 3 : 2;", "kCandidates = 2;",
         "two candidates an axis instead of three (bilinear)",
     ),
     Mutation(
-        "warp-grad-one-row", "warp_distance_backward", "constant", _WARP,
+        "warp-grad-one-row", "warp_distance_backward", "constant", _BACKWARD,
         "ty < top + kCandidates<Bilinear>", "ty < top + 1",
         "one row of candidates",
     ),
     Mutation(
-        "warp-grad-reach", "warp_distance_backward", "constant", _WARP,
+        "warp-grad-reach", "warp_distance_backward", "constant", _BACKWARD,
         "Bilinear ? 1.46f : 0.76f", "0.76f",
         "the reach of a square of side 1 instead of 2 (bilinear)",
     ),
     Mutation(
-        "warp-grad-half-pixel", "warp_distance_backward", "constant", _WARP,
+        "warp-grad-half-pixel", "warp_distance_backward", "constant", _BACKWARD,
         "x + 0.5f - k.x0 * kUnit", "x - k.x0 * kUnit",
         "the middle lies on the pixel's left edge (nearest)",
     ),
     Mutation(
-        "warp-grad-one-side", "warp_distance_backward", "edge", _WARP,
+        "warp-grad-one-side", "warp_distance_backward", "edge", _BACKWARD,
         "tx < left + kCandidates<Bilinear>", "tx < left + kCandidates<Bilinear> - 1",
         "the last column of candidates is left out",
     ),
     Mutation(
-        "warp-grad-no-shift", "warp_distance_backward", "constant", _WARP,
+        "warp-grad-no-shift", "warp_distance_backward", "constant", _BACKWARD,
         "return {m.x + k.dx, m.y + k.dy};", "return {m.x, m.y};",
         "the middle lacks the shift",
     ),
