@@ -18,9 +18,9 @@ from kernel_model import DEVICES, Device, Floor
 LAUNCHES = 3  # of launch_supcon_as(), each way: rows, the walk, loss or gradient
 
 _ROWS, _CHUNK = 64, 128  # kBlockRows, kChunk
-_UNITS, _START, _MOST = 132, 2, 16  # kUnits, kStart, kMost of supcon_splits()
-_TRIANGLE_FROM, _TRIANGLE_BLOCKS = 4096, 32  # kSupConTriangleFrom, kSupConTriangleBlocks
-_TRIANGLE_ROWS, _TRIANGLE_BYTES = 1024, 128 << 20  # kMostRows, kMostBytes
+_UNITS, _START, _MOST = 132, 2, 16  # kSupConUnits, kSupConStart, kMost of supcon_splits()
+_TRIANGLE_FROM, _TRIANGLE_ROWS = 4096, 960  # kSupConTriangleFrom, kMostTriangleRows
+_TRIANGLE_BYTES, _READ = 128 << 20, 40000  # kMostBytes, kReadMeanwhile
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,10 @@ def needed(case: Case) -> Work:
 
 def splits(case: Case) -> int:
     """Shares of the columns: supcon_splits()."""
+    return _splits(case)[0]
+
+
+def _splits(case: Case) -> tuple[int, float]:
     n, d = case.shape
     tile = TILES[products_of(case)]
     tiles = math.ceil(n / tile.columns)
@@ -132,7 +136,7 @@ def splits(case: Case) -> int:
         time = math.ceil(blocks * shares / slots) * (math.ceil(tiles / shares) + _START)
         if 20 * time < 19 * least:
             best, least = shares, time
-    return best
+    return best, least
 
 
 def _padded(width: int) -> int:
@@ -144,15 +148,24 @@ def _chunks(width: int) -> int:
 
 
 def triangle(case: Case) -> list[int]:
-    """Rows of each block of the upper triangle, or none where S is made whole."""
-    n = case.shape[0]
+    """Rows of each block of the upper triangle, or none: supcon_triangle_block()."""
+    n, tile = case.shape[0], TILES["float32"]
     if case.backward or products_of(case) != "float32" or n < _TRIANGLE_FROM:
         return []
-    block = min(_TRIANGLE_ROWS, _ROWS * math.ceil(n / (_ROWS * _TRIANGLE_BLOCKS)))
-    blocks = math.ceil(n / block)
-    if blocks * n * 16 > _TRIANGLE_BYTES:
+    best, least = 0, _splits(case)[1]
+    for block in range(_ROWS, _TRIANGLE_ROWS + 1, _ROWS):
+        blocks = math.ceil(n / block)
+        if blocks * n * 16 > _TRIANGLE_BYTES:
+            continue
+        turns = math.ceil(blocks * (blocks + 1) // 2 / (_UNITS * tile.forward_blocks))
+        walk = block // tile.columns + _START
+        time = turns * block // _ROWS * walk + blocks * n // _READ
+        if 20 * time < 19 * least:
+            best, least = block, time
+    if not best:
         return []
-    return [block] * (blocks - 1) + [n - block * (blocks - 1)]
+    blocks = math.ceil(n / best)
+    return [best] * (blocks - 1) + [n - best * (blocks - 1)]
 
 
 def _triangle_issued(case: Case, blocks: Sequence[int]) -> Work:

@@ -80,9 +80,9 @@ DYNAMIC_SHARED = (
     # MapPlan: 24 channels of 7 x 7 float32 or 48 of 16 bits, and the start of a row, five times.
     (r"feature_distance_maps_kernel<", 5 * (4704 + 16)),
     # SupConShared::kBytes.
-    # ColumnSums::bytes(1024) and SupConShared::kBytes.
-    (r"supcon_triangle_kernel<FloatProducts, 2>", 93_184),
-    (r"supcon_triangle_kernel<FloatProducts, 1>", 75_776),
+    # triangle_bytes and SupConShared::kBytes.
+    (r"supcon_triangle_kernel<FloatProducts, 2>", 82_688),
+    (r"supcon_triangle_kernel<FloatProducts, 1>", 65_536),
     (r"supcon_\w+_kernel<FloatProducts, \w+, 2>", 77_824),
     (r"supcon_\w+_kernel<FloatProducts, \w+, 1>", 60_416),
     (r"supcon_\w+_kernel<Tf32Products, \w+, 2>", 68_608),

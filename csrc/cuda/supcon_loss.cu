@@ -28,7 +28,6 @@ struct Pass {
     args.shared_limit = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, z);
     args.shared_on_unit = attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, z);
     args.triangle_from = kSupConTriangleFrom;
-    args.triangle_blocks = kSupConTriangleBlocks;
   }
 
   void launch(bool backward) {

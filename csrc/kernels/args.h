@@ -119,7 +119,7 @@ inline bool supcon_is_wide(double temperature, int64_t columns) {
   return 1 / temperature + std::log(static_cast<double>(columns < 1 ? 1 : columns)) > 85;
 }
 
-constexpr int64_t kSupConTriangleFrom = 4096, kSupConTriangleBlocks = 32;
+constexpr int64_t kSupConTriangleFrom = 4096;
 
 // Of `columns` rows in all, `rows` from `first` on are this process's own anchors. Statistics are
 // [rows][2]: the log of an anchor's denominator, the number of its positives.
@@ -133,9 +133,9 @@ struct SupConGpuArgs {
   bool tf32;             // may be used for float32
   int64_t shared_limit;  // bytes of shared memory that a block may ask for
   int64_t shared_on_unit;
-  int64_t triangle_from;    // rows from which the forward takes the upper triangle
-  int64_t triangle_blocks;  // that they are cut into then, if so few will do
-  float* loss;              // forward
+  int64_t triangle_from;   // rows from which the forward may take the upper triangle
+  int64_t triangle_block;  // rows of a block of it; 0: chosen by the number of rows
+  float* loss;             // forward
   double* statistics;
   const float* grad;    // backward
   const double* given;  // statistics of all columns

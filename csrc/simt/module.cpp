@@ -221,7 +221,7 @@ py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group,
   a.shared_limit = static_cast<int64_t>(settings().shared_limit);
   a.shared_on_unit = a.shared_limit + 1024;
   a.triangle_from = triangle.first;
-  a.triangle_blocks = triangle.second;
+  a.triangle_block = triangle.second;
   const bool backward = !grad.is_none();
   const fctfast::SupConScratchBytes bytes = supcon_scratch_bytes(a, backward);
   const auto scratch = [&](const char* name, int64_t size) {

@@ -31,7 +31,7 @@ class Ops:
         self.module, self.path = load(path), path
         self.tensor_cores = True  # as a GPU of sm_80 and later has them
         self.tf32 = False
-        self.triangle = (4096, 32)  # kSupConTriangleFrom and kSupConTriangleBlocks
+        self.triangle = (4096, 0)  # kSupConTriangleFrom; blocks as large as the rows ask for
 
     def _call(self, function: str, *arguments: Any) -> np.ndarray:
         try:

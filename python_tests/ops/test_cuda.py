@@ -100,6 +100,10 @@ CALLS: dict[str, tuple[Callable[..., Tensor], Callable[[], list[Tensor]]]] = {
         lambda z, g: in_one(*RAW.supcon_loss(z, g, 0, -1, 0.1, 0.1, False)),
         lambda: [random(4100, 40), groups(4100)],
     ),
+    "supcon_loss triangle, wide rows": (  # one tile of columns at a time
+        lambda z, g: in_one(*RAW.supcon_loss(z, g, 0, -1, 0.1, 0.1, False)),
+        lambda: [random(4100, 150), groups(4100)],
+    ),
     "supcon_loss tf32, exponents relative": (
         lambda z, g: in_one(*RAW.supcon_loss(z, g, 0, -1, 0.01, 0.07, True)),
         lambda: [random(300, 128), groups(300)],

@@ -9,44 +9,58 @@
 
 namespace fctfast::gpu {
 
-// How many shares the columns are cut into: the number with which the units of a large GPU (132 of
-// them, an H100) finish first, each with as many blocks as its registers and shared memory take. A
-// block walks over its tiles, and starting and ending costs it about two more. More shares take
-// more memory, and have to gain a twentieth. Never by the GPU at hand, so that all give the same
-// bits; two tiles a share at least.
+// How long a pass takes by counting: the time of a tile of columns is one, and so many blocks run
+// at once as the registers and shared memory of a large GPU (132 units, an H100) take. A block
+// walks over its tiles, and starting and ending costs it about two more. Never by the GPU at hand,
+// so that all give the same bits.
+constexpr int64_t kSupConUnits = 132, kSupConStart = 2;
+
+struct SupConShares {
+  int64_t count, time;
+};
+
+// How many shares the columns are cut into: the number that is finished first; two tiles a share at
+// least. More shares take more memory, and have to gain a twentieth.
 template <typename Products>
-int64_t supcon_splits(const SupConGpuArgs& a, bool backward) {
-  constexpr int64_t kUnits = 132, kStart = 2, kMost = 16;
-  const int64_t slots = kUnits * (backward ? kBlocksOnUnit : Products::kForwardBlocks);
+SupConShares supcon_splits(const SupConGpuArgs& a, bool backward) {
+  constexpr int64_t kMost = 16;
+  const int64_t slots = kSupConUnits * (backward ? kBlocksOnUnit : Products::kForwardBlocks);
   const int64_t tiles = ceil_div(a.columns, Products::kColumns);
   const int64_t blocks =
       ceil_div(a.rows, kBlockRows) * (backward ? ceil_div(supcon_padded_width(a), kChunk) : 1);
-  int64_t best = 1, least = INT64_MAX / 20;
+  SupConShares best{1, INT64_MAX / 20};
   for (int64_t splits = 1; splits <= std::min(std::max<int64_t>(tiles / 2, 1), kMost); ++splits) {
-    const int64_t time = ceil_div(blocks * splits, slots) * (ceil_div(tiles, splits) + kStart);
-    if (20 * time < 19 * least) best = splits, least = time;
+    const int64_t time =
+        ceil_div(blocks * splits, slots) * (ceil_div(tiles, splits) + kSupConStart);
+    if (20 * time < 19 * best.time) best = {splits, time};
   }
   return best;
 }
 
 // Rows of a block of the upper triangle, or 0 where the forward takes all of the columns instead:
-// exponents relative to a row's largest would have to be kept for each column, too, and products on
-// tensor cores leave little beside the sums of the columns. 32 blocks make 528 pairs, twice what an
-// H100 works on at once. The blocks' sums may take 128 MiB, and a block's columns as much shared
-// memory as a tile (not on sm_75, where 64 KiB are all).
+// where that takes as long, where the blocks' sums would be over 128 MiB, where exponents are
+// relative to a row's largest (each column's would have to be kept, too), and with tensor cores,
+// whose products leave little beside the sums of the columns. One block of threads ends the pass,
+// and in the time of a tile it reads about 40,000 of the sums.
 template <typename Products>
 int64_t supcon_triangle_block(const SupConGpuArgs& a) {
-  constexpr int64_t kMostRows = 1024, kMostBytes = int64_t{128} << 20;
+  constexpr int64_t kMostBytes = int64_t{128} << 20, kReadMeanwhile = 40000;
   if constexpr (!std::is_same_v<Products, FloatProducts>) {
     return 0;
   } else {
     if (a.rows != a.columns || a.columns < a.triangle_from) return 0;
     if (supcon_is_wide(a.temperature, a.columns)) return 0;
-    const int64_t block =
-        std::min(kMostRows, kBlockRows * ceil_div(a.columns, kBlockRows * a.triangle_blocks));
-    const int64_t bytes = ceil_div(a.columns, block) * a.columns * int64_t{sizeof(Partial)};
-    const int64_t shared = SupConShared<Products, 1>::kBytes + ColumnSums<Products>::bytes(block);
-    return bytes <= kMostBytes && shared <= a.shared_limit ? block : 0;
+    if (a.triangle_block > 0) return a.triangle_block;
+    int64_t best = 0, least = supcon_splits<Products>(a, false).time;
+    for (int64_t block = kBlockRows; block <= kMostTriangleRows; block += kBlockRows) {
+      const int64_t blocks = ceil_div(a.columns, block), pairs = blocks * (blocks + 1) / 2;
+      if (blocks * a.columns * int64_t{sizeof(Partial)} > kMostBytes) continue;
+      const int64_t turns = ceil_div(pairs, kSupConUnits * Products::kForwardBlocks);
+      const int64_t walk = block / Products::kColumns + kSupConStart;
+      const int64_t time = turns * block / kBlockRows * walk + blocks * a.columns / kReadMeanwhile;
+      if (20 * time < 19 * least) best = block, least = time;
+    }
+    return best;
   }
 }
 
@@ -54,7 +68,7 @@ int64_t supcon_triangle_block(const SupConGpuArgs& a) {
 template <typename Products>
 int64_t supcon_shares(const SupConGpuArgs& a, bool backward) {
   const int64_t block = backward ? 0 : supcon_triangle_block<Products>(a);
-  return block > 0 ? ceil_div(a.columns, block) : supcon_splits<Products>(a, backward);
+  return block > 0 ? ceil_div(a.columns, block) : supcon_splits<Products>(a, backward).count;
 }
 
 // Two tiles of columns in shared memory where they fit, unless one alone lets a second block onto a
@@ -115,12 +129,18 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
                              stream, rows, row_blocks, Wide);
   if (error != cudaSuccess) return error;
   const bool triangle = p.block > 0;
-  const int64_t more = triangle ? ColumnSums<FloatProducts>::bytes(p.block) : 0;
   const unsigned grid = grid_for(triangle ? p.splits * (p.splits + 1) / 2
                                           : p.row_blocks * p.splits * (backward ? p.chunks : 1));
+  const auto bytes_of = [&](auto stages) -> int64_t {
+    constexpr int kStages = decltype(stages)::value;
+    // Whatever p.block is: what a launch may take is remembered by the kernel, not by the launch.
+    if constexpr (std::is_same_v<Products, FloatProducts>)
+      if (triangle) return triangle_bytes<Products, kStages>();
+    return SupConShared<Products, kStages>::kBytes;
+  };
   const auto walk = [&](auto stages) {
     constexpr int kStages = decltype(stages)::value;
-    const size_t bytes = SupConShared<Products, kStages>::kBytes + static_cast<size_t>(more);
+    const auto bytes = static_cast<size_t>(bytes_of(stages));
     if constexpr (std::is_same_v<Products, FloatProducts> && !Wide) {
       if (triangle)
         return launch(supcon_triangle_kernel<Products, kStages>, grid, kSupConThreads, bytes,
@@ -131,8 +151,8 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
                   grid, kSupConThreads, bytes, stream, p);
   };
   const bool two =
-      p.chunks == 1 && supcon_takes_two_tiles(a, SupConShared<Products, 2>::kBytes + more,
-                                              SupConShared<Products, 1>::kBytes + more);
+      p.chunks == 1 && supcon_takes_two_tiles(a, bytes_of(std::integral_constant<int, 2>{}),
+                                              bytes_of(std::integral_constant<int, 1>{}));
   error = two ? walk(std::integral_constant<int, 2>{}) : walk(std::integral_constant<int, 1>{});
   if (error != cudaSuccess) return error;
   if (!backward) return launch(supcon_finish_kernel, 1, kLossThreads, 0, stream, rows);

@@ -120,12 +120,16 @@ __global__ void __launch_bounds__(kLossThreads, 1) supcon_finish_kernel(SupConRo
 #pragma unroll 4  // loads at once: it is one block's bandwidth that counts
     for (int64_t split = 1; split < p.splits; ++split) {
       const Partial more = load(p.partials + split * p.rows + row);
-      const float largest = all.largest > more.largest ? all.largest : more.largest;
-      const float to_log2 = static_cast<float>(kLog2E * to_log);
-      all.sum = rescaled(all.sum, to_log2 * (all.largest - largest)) +
-                rescaled(more.sum, to_log2 * (more.largest - largest));
+      if (more.largest == all.largest) {
+        all.sum += more.sum;
+      } else {
+        const float largest = all.largest > more.largest ? all.largest : more.largest;
+        const float to_log2 = static_cast<float>(kLog2E * to_log);
+        all.sum = rescaled(all.sum, to_log2 * (all.largest - largest)) +
+                  rescaled(more.sum, to_log2 * (more.largest - largest));
+        all.largest = largest;
+      }
       all.positives += more.positives;
-      all.largest = largest;
       all.count += more.count;
     }
     // float32: in float64 this line alone would be most of the kernel on most GPUs.

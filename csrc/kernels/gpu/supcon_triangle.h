@@ -8,7 +8,7 @@
 
 namespace fctfast::gpu {
 
-// The columns' sums of a pair of blocks, in shared memory behind the walk's own: what each warp
+// The columns' sums of a pair of blocks, in shared memory behind the walk's tiles: what each warp
 // made of the last tile, twice, so that a tile's are read while the next are written, and totals.
 template <typename Products>
 struct ColumnSums {
@@ -16,8 +16,6 @@ struct ColumnSums {
   static constexpr int kOfTile = kValues * kWarps * kWarp;
   static_assert(Products::kColumns == kWarp && Products::kColumnsOfLane == 4 &&
                 Products::kLanesOfRow == 8 && kValues <= kWarps);
-
-  static constexpr int64_t bytes(int64_t block) { return 4 * (2 * kOfTile + kValues * block); }
 
   float* begin;
   int64_t block;
@@ -76,6 +74,18 @@ struct ColumnSums {
   }
 };
 
+constexpr int64_t kMostTriangleRows = 960;  // of a block
+
+// Shared memory of a thread block: the columns' sums begin where the walk's lengths would, which
+// rows of length 1 have not. Two tiles let two blocks onto a unit of sm_80, one onto one of sm_75.
+template <typename Products, int Stages>
+constexpr int64_t triangle_bytes() {
+  using Columns = ColumnSums<Products>;
+  static_assert(Products::kUnitRows && SupConShared<Products, Stages>::kLengths % 16 == 0);
+  return SupConShared<Products, Stages>::kLengths +
+         4 * (2 * Columns::kOfTile + Columns::kValues * kMostTriangleRows);
+}
+
 // p.block rows a block, p.splits blocks; all rows are own ones, exponents are not relative.
 template <typename Products, int Stages>
 __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
@@ -83,7 +93,7 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
   FCT_DYNAMIC_SHARED(memory);
   using Shared = SupConShared<Products, Stages>;
   const Shared shared{memory};
-  const ColumnSums<Products> columns{reinterpret_cast<float*>(memory + Shared::kBytes), p.block};
+  const ColumnSums<Products> columns{reinterpret_cast<float*>(memory + Shared::kLengths), p.block};
   columns.clear();  // there are barriers before the first sum
   for (int64_t number = blockIdx.x; number < p.splits * (p.splits + 1) / 2; number += gridDim.x) {
     int64_t upper = 0, lower = number;

@@ -152,7 +152,7 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-finish-largest", _OP, "rounding", _ROWS,
-        "      all.largest = largest;\n", "",
+        "        all.largest = largest;\n", "",
         "shares of a row are joined at the wrong exponent",
     ),
     Mutation(
