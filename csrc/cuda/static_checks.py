@@ -79,8 +79,7 @@ DYNAMIC_SHARED = (
     (r"fct_views_kernel<", 3 * 256 * 4),
     # MapPlan: 24 channels of 7 x 7 float32 or 48 of 16 bits, and the start of a row, five times.
     (r"feature_distance_maps_kernel<", 5 * (4704 + 16)),
-    # SupConShared::kBytes.
-    # triangle_bytes and SupConShared::kBytes.
+    # triangle_bytes, and SupConShared::kBytes.
     (r"supcon_triangle_kernel<FloatProducts, 2>", 82_688),
     (r"supcon_triangle_kernel<FloatProducts, 1>", 65_536),
     (r"supcon_\w+_kernel<FloatProducts, \w+, 2>", 77_824),
