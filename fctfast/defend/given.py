@@ -156,10 +156,12 @@ def with_paper_share(detection: Detection) -> tuple[Detection, bool]:
         detection: an audit.
 
     Returns:
-        The detection, split anew if needed, and whether it was.
+        The detection, split anew if need be, and whether D_p is the paper's share for that reason.
     """
-    asked = detection.settings.get("alpha_p")
-    if asked != AUTO or detection.rate is not None or detection.split.poisoned.numel():
+    settings = detection.settings
+    if settings.get("mode") == "published" or settings.get("alpha_p") != AUTO:
+        return detection, False  # the user's own share
+    if detection.rate is not None:
         return detection, False
     return replace(detection, auto=(detection.auto[0], PAPER[1])).resplit(), True
 

@@ -168,6 +168,10 @@ def test_where_auto_flags_nobody_the_papers_5_percent_are_unlearnt(
     assert repaired.paper_share
     assert (repaired.detection.split.alpha_c, repaired.detection.split.alpha_p) == (0.2, 0.05)
     assert io.read_json(tmp_path / "repair.json")["paper_share"]
+    # What such a run leaves behind says so again.
+    again, said = given.with_paper_share(repaired.detection)
+    assert said
+    assert again.split.summary() == repaired.detection.split.summary()
     with pytest.raises(ValueError, match="D_p is empty; choose an alpha above 0"):  # asked for
         DBR(config).run(small_set, detection=found.resplit(alpha_p=0.0))
     # With evidence nobody is added: not to D_p, nor to a D_c that nobody looked clean enough for.
