@@ -6,12 +6,13 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctfast import seeding
+from fctfast import io, seeding
 from fctfast.attacks.clean_model import cache_folder
 from fctfast.attacks.stegastamp import (
     LARGEST,
@@ -29,6 +30,8 @@ from fctfast.train.precision import repeatable_kernels
 from fctfast.train.progress import Quiet
 
 FORMAT = 1
+KEPT_EVERY = 50
+"""Steps after which the state of a training is written: an interrupted one goes on from there."""
 MOST_SHRUNK = 4
 """Images are scaled down to this times the working size before a step: larger ones only cost."""
 
@@ -83,7 +86,8 @@ def trained_stamp(
     Returns:
         The networks on the CPU and the secret. The file lies in
         :func:`~fctfast.attacks.clean_model.cache_folder`, named by a hash of the images, the
-        settings and the seed.
+        settings and the seed; beside it, while they train, the state after the last
+        :data:`KEPT_EVERY` steps. An interrupted training goes on from there, to the same bits.
 
     Raises:
         Diverged: the loss became NaN or infinite (a ValueError).
@@ -94,21 +98,25 @@ def trained_stamp(
     asked = [FORMAT, data.fingerprint(), asdict(info), asdict(settings), seed]
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:24]
     file = cache_folder() / "stegastamps" / f"{key}.safetensors"
-    if file.exists():
-        try:
+    state = file.with_suffix(".part.safetensors")
+    try:
+        if file.exists():
             return load_stamp(file)
-        except ValueError as error:
-            raise ValueError(f"{error} (delete it, and it is made again)") from error
-    network = _train(data.images, info, settings, seed, progress or Quiet())
+        kept = io.read_tensors(state)[0] if state.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{error} (delete it, and it is made again)") from error
+    network = _train(data.images, info, settings, seed, progress or Quiet(), state, kept)
     random = seeding.generator(seed, "ssba-secret")
     made = Stamp(network, torch.randint(0, 2, (bits,), generator=random).bool())
     made.save(file)
+    state.unlink(missing_ok=True)
     return made
 
 
 def _train(
-    images: Tensor, info: StampInfo, settings: StampTraining, seed: int, progress: Progress
-) -> StegaStamp:
+    images: Tensor, info: StampInfo, settings: StampTraining, seed: int, progress: Progress,
+    state: Path, kept: dict[str, Tensor],
+) -> StegaStamp:  # fmt: skip
     device = resolve_device("auto")
     network = StegaStamp(info)
     initialise(network, seeding.derive_seed(seed, "ssba-network"))
@@ -116,9 +124,13 @@ def _train(
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.lr)
     scale = min(1.0, MOST_SHRUNK * LARGEST / max(info.image_size))
     size = (round(info.image_size[0] * scale), round(info.image_size[1] * scale))
+    start = _go_on(network, optimiser, kept)
     label = f"encoder of {info.bits} bits"
-    with repeatable_kernels(device), progress.task(label, settings.steps) as task:
-        for step in range(settings.steps):
+    with (
+        repeatable_kernels(device),
+        progress.task(label, settings.steps, done=start) as task,
+    ):
+        for step in range(start, settings.steps):
             random = seeding.generator(seed, "ssba-step", step)
             rows = torch.randint(len(images), (settings.batch_size,), generator=random)
             half = torch.randint(0, 2, (settings.batch_size // 2, info.bits), generator=random)
@@ -134,8 +146,33 @@ def _train(
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimiser.step()
+            if (step + 1) % KEPT_EVERY == 0:
+                io.write_tensors(state, _state(network, optimiser, step + 1))
             task.advance(1, loss=float(loss.detach()), bits_right=float(right))
     return network.cpu().eval()
+
+
+def _state(network: StegaStamp, optimiser: torch.optim.Adam, steps: int) -> dict[str, Tensor]:
+    """Weights and both moments of Adam after ``steps``."""
+    named = {f"weight/{name}": tensor for name, tensor in network.state_dict().items()}
+    for name, parameter in network.named_parameters():
+        for key, moment in optimiser.state[parameter].items():
+            named[f"adam/{name}/{key}"] = moment
+    return {**named, "steps": torch.tensor(steps)}
+
+
+def _go_on(network: StegaStamp, optimiser: torch.optim.Adam, kept: dict[str, Tensor]) -> int:
+    """Bring both to where ``kept`` stood; returns how many steps that was."""
+    if not kept:
+        return 0
+    weights = {n.removeprefix("weight/"): t for n, t in kept.items() if n.startswith("weight/")}
+    network.load_state_dict(weights)
+    for name, parameter in network.named_parameters():
+        state = optimiser.state[parameter]
+        for key in ("exp_avg", "exp_avg_sq"):
+            state[key] = torch.empty_like(parameter).copy_(kept[f"adam/{name}/{key}"])
+        state["step"] = kept[f"adam/{name}/step"]  # on the CPU, wherever the weights are
+    return int(kept["steps"])
 
 
 def _loss(

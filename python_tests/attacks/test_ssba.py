@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fctfast import attacks, models
+from fctfast.attacks import stegastamp_training
 from fctfast.attacks.ssba import SSBA, STAMP_FILE
 from fctfast.attacks.stegastamp import (
     Stamp,
@@ -24,6 +26,7 @@ from fctfast.attacks.stegastamp import (
 )
 from fctfast.attacks.stegastamp_training import StampTraining, smoothness, trained_stamp
 from fctfast.data import ImageSet, open_dataset
+from fctfast.train.progress import Quiet
 
 QUICK = StampTraining(steps=200, batch_size=16)
 
@@ -137,6 +140,42 @@ def test_an_encoder_is_trained_once_and_from_its_seed_alone(
     file.write_bytes(content[:-100])
     with pytest.raises(ValueError, match=r"not a readable safetensors file.*delete it, and it is"):
         trained_stamp(data, **how)
+
+
+class InterruptedAt(Quiet):
+    """Ctrl-C when a step is over; keeps where the tasks began."""
+
+    def __init__(self, step: int) -> None:
+        self.steps_left = step
+        self.began: list[int] = []
+
+    def task(self, description: str, total: int, *, unit: str = "step", done: int = 0) -> Any:
+        self.began.append(done)
+        return super().task(description, total, unit=unit, done=done)
+
+    def advance(self, steps: int = 1, **facts: float | str) -> None:
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bits(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stegastamp_training, "KEPT_EVERY", 2)
+    data = pictures(20, (16, 16), 3)
+    how = {"bits": 4, "psnr": 30.0, "settings": StampTraining(steps=7, batch_size=4)}
+    progress = InterruptedAt(5)
+    with pytest.raises(KeyboardInterrupt):
+        trained_stamp(data, **how, progress=progress)
+    (state,) = (cache / "stegastamps").iterdir()
+    assert state.name.endswith(".part.safetensors")
+    trained_stamp(data, **how, progress=progress)
+    assert progress.began == [0, 4]
+    (file,) = (cache / "stegastamps").iterdir()
+    monkeypatch.setenv("FCTFAST_CACHE", str(tmp_path / "other"))
+    trained_stamp(data, **how)
+    assert (tmp_path / "other" / "stegastamps" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_a_set_that_was_moved_triggers_its_test_images_by_the_same_encoder(
