@@ -1,11 +1,9 @@
-"""What detect, dbr, dst and demo can be asked for, and the settings and data that come of it."""
+"""What detect, dbr, dst and demo were asked for, and the settings and data that come of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, TypeVar
 
 from fctfast.cli import runs
 
@@ -15,68 +13,7 @@ if TYPE_CHECKING:
     from fctfast.data import ImageSet
     from fctfast.defend import DBRConfig, DSTConfig
     from fctfast.detect import DetectSettings
-    from fctfast.train import Recipe as LoadedRecipe
-
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Settings: digits, cifar10-cpu, cifar10, cifar100, imagenet-subset, or a YAML file; "
-        "default: chosen by the device, on all images.",
-    ),
-]
-Mode = Annotated[
-    str, typer.Option(help="robust, or published (the paper's code: no guards and no verdict).")
-]
-AlphaC = Annotated[
-    str | None,
-    typer.Option(
-        "--alpha-c",
-        metavar="SHARE|auto",
-        help="Share to keep as clean (D_c); auto: as much as looks clean (published: 0.2); "
-        "default: the recipe's, auto.",
-    ),
-]
-AlphaP = Annotated[
-    str | None,
-    typer.Option(
-        "--alpha-p",
-        metavar="SHARE|auto",
-        help="Share to flag as poisoned (D_p); auto: the lower end of the estimated rate, nobody "
-        "without evidence (published: 0.05); default: the recipe's, auto.",
-    ),
-]
-Draws = Annotated[
-    int | None,
-    typer.Option(min=1, help="Transformed views of each sample; default: the recipe's."),
-]
-TRANSFORM_HELP = (
-    "tau: rotate, affine, flip, crop, blur, erase, or two of them as a+b, a first (36 pairs)"
-)
-Transform = Annotated[
-    str | None,
-    typer.Option(
-        metavar="A+B",
-        help=f"{TRANSFORM_HELP}; default: the clearest "
-        "of the recipe's (published: the first), rotate+affine and flip+crop.",
-    ),
-]
-Model = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Network to train; default: the recipe's.")
-]
-Width = Annotated[
-    int | None, typer.Option(min=1, help="Channels of its first stage; default: the recipe's.")
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        "-b",
-        min=2,
-        help="Images a step of the probe, and of the model that is trained after it; default: the "
-        "recipe's.",
-    ),
-]
+    from fctfast.train import Recipe
 
 
 @dataclass(frozen=True)
@@ -111,7 +48,7 @@ class Asked:
     limit: int | None = None
     device: str = "auto"
 
-    def load_recipe(self) -> LoadedRecipe:
+    def load_recipe(self) -> Recipe:
         """Read the recipe that was asked for, or choose one for this device.
 
         A chosen recipe brings its network and budgets, but neither its number of images (leaving
@@ -138,7 +75,7 @@ class Asked:
         )
         return replace(recipe, model=network)
 
-    def detection(self, recipe: LoadedRecipe, channels: int) -> DetectSettings:
+    def detection(self, recipe: Recipe, channels: int) -> DetectSettings:
         """Build the settings of the audit, as it will run: the recipe's, with the options on top.
 
         Args:
@@ -171,7 +108,7 @@ class Asked:
             detect = replace(detect, score=replace(detect.score, precision="bfloat16"))
         return replace(detect, probe=self._fitted(detect.probe))
 
-    def config(self, recipe: LoadedRecipe, channels: int) -> DBRConfig:
+    def config(self, recipe: Recipe, channels: int) -> DBRConfig:
         """Build the settings of D-BR.
 
         Args:
@@ -197,7 +134,7 @@ class Asked:
 
     def secure_config(
         self,
-        recipe: LoadedRecipe,
+        recipe: Recipe,
         channels: int,
         *,
         extractor: str | None,
@@ -255,9 +192,7 @@ class Asked:
                     f"{option} out or use --mode robust"
                 )
 
-    def open(
-        self, recipe: LoadedRecipe, *, seed: int, workers: int | None, quiet: bool
-    ) -> ImageSet:
+    def open(self, recipe: Recipe, *, seed: int, workers: int | None, quiet: bool) -> ImageSet:
         """Open the data as recipe and options say, with progress on stderr.
 
         Raises:

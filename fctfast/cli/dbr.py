@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import choices, common, detect, model_options, runs
+from fctfast.cli import choices, common, detect, model_options, recipe_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def run(
     out: common.Out = None,
     checkpoint: model_options.Checkpoint = None,
     detection: EarlierDetection = None,
-    recipe: choices.Recipe = None,
-    mode: choices.Mode = "robust",
-    alpha_c: choices.AlphaC = None,
-    alpha_p: choices.AlphaP = None,
-    draws: choices.Draws = None,
-    transform: choices.Transform = None,
+    recipe: recipe_options.Recipe = None,
+    mode: recipe_options.Mode = "robust",
+    alpha_c: recipe_options.AlphaC = None,
+    alpha_p: recipe_options.AlphaP = None,
+    draws: recipe_options.Draws = None,
+    transform: recipe_options.Transform = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -51,13 +51,13 @@ def run(
             "weights if the file does not say (resnet18, torchvision:NAME or timm:NAME).",
         ),
     ] = None,
-    width: choices.Width = None,
+    width: recipe_options.Width = None,
     mean: model_options.Mean = None,
     std: model_options.Std = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: choices.BatchSize = None,
+    batch_size: recipe_options.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,

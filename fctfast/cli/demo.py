@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import choices, common, dbr, evaluate, runs
+from fctfast.cli import choices, common, dbr, evaluate, recipe_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(
         "badnets-all2one"
     ),
     rate: Annotated[float, typer.Option(help="Share of the samples the attack can use.")] = 0.1,
-    recipe: choices.Recipe = "digits",
+    recipe: recipe_options.Recipe = "digits",
     limit: common.Limit = None,
     seed: common.Seed = 0,
     as_json: common.Json = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fctfast.cli import choices, common, runs
+from fctfast.cli import choices, common, recipe_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -20,18 +20,18 @@ def run(
     *,
     data_dir: common.DataDir,
     out: common.Out = None,
-    recipe: choices.Recipe = None,
-    mode: choices.Mode = "robust",
-    alpha_c: choices.AlphaC = None,
-    alpha_p: choices.AlphaP = None,
-    draws: choices.Draws = None,
-    transform: choices.Transform = None,
-    model: choices.Model = None,
-    width: choices.Width = None,
+    recipe: recipe_options.Recipe = None,
+    mode: recipe_options.Mode = "robust",
+    alpha_c: recipe_options.AlphaC = None,
+    alpha_p: recipe_options.AlphaP = None,
+    draws: recipe_options.Draws = None,
+    transform: recipe_options.Transform = None,
+    model: recipe_options.Model = None,
+    width: recipe_options.Width = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: choices.BatchSize = None,
+    batch_size: recipe_options.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,

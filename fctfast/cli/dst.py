@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import choices, common, dbr, detect, runs
+from fctfast.cli import choices, common, dbr, detect, recipe_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run(
     data_dir: common.DataDir,
     out: common.Out = None,
     detection: dbr.EarlierDetection = None,
-    recipe: choices.Recipe = None,
+    recipe: recipe_options.Recipe = None,
     extractor: Annotated[
         str | None,
         typer.Option(
@@ -43,17 +43,17 @@ def run(
         float | None,
         typer.Option("--lambda-p", help="Weight of D_p in mce; default: the recipe's, 0.001."),
     ] = None,
-    mode: choices.Mode = "robust",
-    alpha_c: choices.AlphaC = None,
-    alpha_p: choices.AlphaP = None,
-    draws: choices.Draws = None,
-    transform: choices.Transform = None,
-    model: choices.Model = None,
-    width: choices.Width = None,
+    mode: recipe_options.Mode = "robust",
+    alpha_c: recipe_options.AlphaC = None,
+    alpha_p: recipe_options.AlphaP = None,
+    draws: recipe_options.Draws = None,
+    transform: recipe_options.Transform = None,
+    model: recipe_options.Model = None,
+    width: recipe_options.Width = None,
     split: common.Split = "train",
     image_size: common.ImageSize = None,
     limit: common.Limit = None,
-    batch_size: choices.BatchSize = None,
+    batch_size: recipe_options.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
     seed: common.Seed = 0,

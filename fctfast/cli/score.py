@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fctfast.cli import choices, common, model_options, runs
+from fctfast.cli import common, model_options, recipe_options, runs
 from fctfast.cli.common import guarded
 
 
@@ -31,7 +31,7 @@ def run(
         str | None, typer.Option(metavar="NAME", help="Layer that gives the features, if unclear.")
     ] = None,
     transform: Annotated[
-        str, typer.Option(metavar="A+B", help=f"{choices.TRANSFORM_HELP}.")
+        str, typer.Option(metavar="A+B", help=f"{recipe_options.TRANSFORM_HELP}.")
     ] = "rotate+affine",
     draws: Annotated[int, typer.Option(min=1, help="Transformed views of each sample.")] = 4,
     alpha_c: common.AlphaC = 0.2,
