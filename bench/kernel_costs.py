@@ -18,7 +18,7 @@ from gpu_cases import LAST, NCHW, Case
 from kernel_counts import CHECKOUT, Count, Counter, compiler
 from kernel_eager import Pass, passes
 from kernel_model import DEVICES, Floor, floor, issued, must_move, needed
-from kernel_supcon import eager_rows, floor_rows
+from kernel_supcon_tables import eager_rows, floor_rows
 
 from fctfast import io
 
@@ -28,7 +28,7 @@ _F32, _BF16 = torch.float32, torch.bfloat16
 
 
 def cases() -> Iterator[Case]:
-    """List the rows of the tables of ops that no product limits; see `kernel_supcon.py`."""
+    """List the rows of the tables of ops that no product limits; see `kernel_supcon_tables.py`."""
     ways, both = ("nearest", "bilinear"), (_F32, _BF16)
     for shape in ((512, 32, 32, 3), (256, 224, 224, 3)):
         for way in ways:

@@ -24,9 +24,6 @@ from claims import check_claims
 from kernel import Kernel
 from ptx_report import (
     LIMITS,
-    Broken,
-    Compiler,
-    NoEnvironment,
     Resources,
     atomics,
     demangle,
@@ -34,6 +31,7 @@ from ptx_report import (
     parse_ptx,
     parse_ptxas,
 )
+from toolchain import Broken, Compiler, NoEnvironment
 
 HERE = Path(__file__).resolve().parent
 ARCHS = (75, 80, 86, 90, 100, 120)

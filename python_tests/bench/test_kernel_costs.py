@@ -23,6 +23,7 @@ MODULES = (
     "kernel_model",
     "kernel_eager",
     "kernel_supcon",
+    "kernel_supcon_tables",
     "kernel_counts",
     "kernel_costs",
 )

@@ -75,7 +75,7 @@ def checks() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER)
         yield importlib.import_module("static_checks")
-    for name in ("static_checks", "budget", "claims", "kernel", "ptx_report"):
+    for name in ("static_checks", "budget", "claims", "kernel", "ptx_report", "toolchain"):
         sys.modules.pop(name, None)
 
 
@@ -152,12 +152,13 @@ def test_short_name(report: ModuleType, demangled: str, short: str) -> None:
     assert report.short_name(demangled) == short
 
 
-def test_flags_without_architecture_and_files(report: ModuleType) -> None:
+def test_flags_without_architecture_and_files(checks: ModuleType) -> None:
     command = (
         'nvcc -DX=1 -O3 "--generate-code=arch=compute_75,code=[sm_75]" -gencode a -arch=sm_80 '
         "-fmad=false -MD -MT a.o -MF a.d -x cu -c /a.cu -o a.o"
     )
-    assert report.compile_flags(command) == ["nvcc", "-DX=1", "-O3", "-fmad=false", "-x", "cu"]
+    flags = importlib.import_module("toolchain").compile_flags(command)
+    assert flags == ["nvcc", "-DX=1", "-O3", "-fmad=false", "-x", "cu"]
 
 
 @pytest.mark.parametrize(
