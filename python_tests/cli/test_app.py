@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -39,10 +39,12 @@ def test_help_answers_at_once_and_without_torch(program: Program) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = os.times()
         assert program("--help").returncode == 0
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.5, "well under a second on an idle machine"
+        after = os.times()
+        # Of the processor, not of the clock: other tests run beside this one.
+        seconds.append(sum(after[2:4]) - sum(before[2:4]))
+    assert 0.05 < min(seconds) < 1.5, "well under a second on an idle machine"
 
 
 def test_version(program: Program) -> None:
