@@ -115,13 +115,15 @@ def detect(
     probe, snapshots = moments.train()
     moment = most_telling(snapshots) if mode == "robust" else snapshots[-1]
     result = moments.score(probe, moment)
-    evidence = evidence_of(result, images)
+    evidence = evidence_of(result, images, progress=progress)
     weighed = result.score("geometric")
     suspected, rate, auto = torch.zeros(len(images), dtype=torch.bool), None, PAPER
     if mode == "robust":
         suspected = suspected_samples(weighed, images.labels, evidence)
         seen_before = [s.evidence for s in snapshots if not s.health.collapsed]
-        rate = poison_rate(weighed, images.labels, evidence, seen_before, seed=seed)
+        rate = poison_rate(
+            weighed, images.labels, evidence, seen_before, seed=seed, progress=progress
+        )
         auto = auto_shares(weighed, images.labels, suspected, evidence, rate)
     shares = resolve_shares(chosen.alpha_c, chosen.alpha_p, auto, len(images))
     how = replace(chosen.score, transform=moment.transform)

@@ -13,6 +13,7 @@ from torch import Tensor
 from fctfast.detect.mixture import two_groups
 from fctfast.detect.verdict import UNMOVED, Evidence, VerdictThresholds, log_scores
 from fctfast.seeding import derive_seed
+from fctfast.train.progress import Progress, Quiet
 
 RESAMPLES = 40
 COVERAGE = 0.95
@@ -45,6 +46,7 @@ def poison_rate(
     *,
     seed: int = 0,
     thresholds: VerdictThresholds | None = None,
+    progress: Progress | None = None,
 ) -> PoisonRate | None:
     """Estimate the share of poisoned samples from the upper groups of the suspected classes.
 
@@ -59,6 +61,7 @@ def poison_rate(
         others: evidence of other moments, on the whole set or a sample of each class.
         seed: key of the bootstrap.
         thresholds: default :class:`VerdictThresholds`.
+        progress: where to report; default nowhere.
 
     Returns:
         The estimate, or None without evidence.
@@ -73,7 +76,7 @@ def poison_rate(
     ends += [
         _total(other, shares) for other in others if set(suspected) <= set(other.suspected(limits))
     ]
-    ends += _bootstrap(fct, labels, shares, seed)
+    ends += _bootstrap(fct, labels, shares, seed, progress or Quiet())
     return PoisonRate(estimate, min(ends), max(ends))
 
 
@@ -82,17 +85,21 @@ def _total(evidence: Evidence, shares: dict[int, float]) -> float:
     return sum(share * g.upper_share for c, share in shares.items() if (g := groups[c]) is not None)
 
 
-def _bootstrap(fct: Tensor, labels: Tensor, shares: dict[int, float], seed: int) -> list[float]:
+def _bootstrap(
+    fct: Tensor, labels: Tensor, shares: dict[int, float], seed: int, progress: Progress
+) -> list[float]:
     """Both ends of the interval of resampled estimates."""
     logs, moved = log_scores(fct), fct > UNMOVED
     totals = torch.zeros(RESAMPLES, dtype=torch.float64)
-    for number, share in shares.items():
-        values = logs[(labels == number) & moved]
-        # NumPy promises this stream's bits; torch's generators may change.
-        stream = np.random.Generator(np.random.Philox(key=derive_seed(seed, "rate", number)))
-        for k in range(RESAMPLES):
-            rows = stream.integers(0, values.numel(), values.numel())
-            groups = two_groups(values[torch.from_numpy(rows)])
-            totals[k] += share * (groups.upper_share if groups is not None else 0.0)
+    with progress.task("poisoning rate", RESAMPLES * len(shares), unit="fit") as task:
+        for number, share in shares.items():
+            values = logs[(labels == number) & moved]
+            # NumPy promises this stream's bits; torch's generators may change.
+            stream = np.random.Generator(np.random.Philox(key=derive_seed(seed, "rate", number)))
+            for k in range(RESAMPLES):
+                rows = stream.integers(0, values.numel(), values.numel())
+                groups = two_groups(values[torch.from_numpy(rows)])
+                totals[k] += share * (groups.upper_share if groups is not None else 0.0)
+                task.advance()
     tail = (1 - COVERAGE) / 2
     return [float(totals.quantile(tail)), float(totals.quantile(1 - tail))]

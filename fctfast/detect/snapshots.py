@@ -159,12 +159,18 @@ def take_snapshots(
             sample.labels,
             sample.num_classes,
         )
-        evidence = evidence_of(result, sample, of=data)
+        evidence = evidence_of(result, sample, of=data, progress=progress)
         taken.append(Snapshot(step, name, result, weights, health, evidence))
     return taken
 
 
-def evidence_of(result: FctResult, data: ImageSet, of: ImageSet | None = None) -> Evidence:
+def evidence_of(
+    result: FctResult,
+    data: ImageSet,
+    of: ImageSet | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Evidence:
     """Weigh scores, whatever the mode: by their geometric mean over draws.
 
     Args:
@@ -172,13 +178,14 @@ def evidence_of(result: FctResult, data: ImageSet, of: ImageSet | None = None) -
         data: what was scored.
         of: the set that `data` is a sample of: a group that counts in the set counts in the sample
             with its share of samples, down to SAMPLE_GROUP.
+        progress: where to report.
     """
     # Scores that are not finite are for the collapse check to report; as evidence they are none.
     finite = result.score("geometric").nan_to_num(0.0, 0.0, 0.0)
     group = MIN_GROUP
     if of is not None and of is not data:
         group = max(SAMPLE_GROUP, math.ceil(MIN_GROUP * len(data) / len(of)))
-    return weigh(finite, data.labels, data.num_classes, min_group=group)
+    return weigh(finite, data.labels, data.num_classes, min_group=group, progress=progress)
 
 
 def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fctfast.detect.mixture import MIN_GROUP, MIN_SAMPLES, TwoGroups, two_groups
+from fctfast.train.progress import Progress, Quiet
 
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 
@@ -18,6 +19,9 @@ MAX_UPPER_SHARE = 0.75
 
 ALL_TO_ALL_SHARE = 0.5
 """From this share of suspected classes on (two at least) there is no single target."""
+
+SHOWN_FROM = 20
+"""Classes, from which on weighing them takes long enough to be reported."""
 
 UNMOVED = 1e-30
 """A score below this is none: tau left every pixel where it was."""
@@ -123,7 +127,14 @@ class Verdict:
 _TUPLES = ("reasons", "suspected_classes", "class_separation")
 
 
-def weigh(fct: Tensor, labels: Tensor, num_classes: int, *, min_group: int = MIN_GROUP) -> Evidence:
+def weigh(
+    fct: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    *,
+    min_group: int = MIN_GROUP,
+    progress: Progress | None = None,
+) -> Evidence:
     """Measure how much the scores look like those of a poisoned set.
 
     A backdoor makes two groups of scores inside the class it targets: the poisoned samples, which
@@ -135,6 +146,8 @@ def weigh(fct: Tensor, labels: Tensor, num_classes: int, *, min_group: int = MIN
         labels: int64 [N], as given with the data.
         num_classes: C.
         min_group: smallest group of samples that counts inside a class.
+        progress: where to report, if there are more than SHOWN_FROM classes (a tenth of a second
+            each); default nowhere.
 
     Returns:
         The measurements. Samples that tau does not move (a black image turned is the same image)
@@ -142,11 +155,14 @@ def weigh(fct: Tensor, labels: Tensor, num_classes: int, *, min_group: int = MIN
     """
     logs, moved = log_scores(fct), fct > UNMOVED
     classes, others = [], []
-    for number in range(num_classes):
-        inside = labels == number
-        rest = logs[~inside & moved]
-        classes.append(two_groups(logs[inside & moved], min_group))
-        others.append(float(rest.median()) if rest.numel() else -math.inf)
+    shown = progress if progress and num_classes > SHOWN_FROM else Quiet()
+    with shown.task("evidence", num_classes, unit="class") as task:
+        for number in range(num_classes):
+            inside = labels == number
+            rest = logs[~inside & moved]
+            classes.append(two_groups(logs[inside & moved], min_group))
+            others.append(float(rest.median()) if rest.numel() else -math.inf)
+            task.advance()
     return Evidence(tuple(classes), tuple(others))
 
 

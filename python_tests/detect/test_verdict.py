@@ -10,6 +10,7 @@ import torch
 
 from fctfast.detect import Verdict, VerdictThresholds, verdict
 from fctfast.detect.verdict import suspected_samples, weigh
+from fctfast.train.progress import Quiet
 
 CLASSES = 5
 
@@ -127,3 +128,16 @@ def test_classes_that_cannot_be_tested_are_said_to_be_so() -> None:
     seen = verdict(fct, labels, CLASSES + 3)
     assert seen.evidence == "no"
     assert "3 of 8 classes have too few samples" in seen.reasons[1]
+
+
+@pytest.mark.parametrize(("classes", "counted"), [(20, 0), (21, 21)])
+def test_many_classes_are_reported(classes: int, counted: int) -> None:
+    class Counting(Quiet):
+        steps = 0
+
+        def advance(self, steps: int = 1, **facts: float | str) -> None:
+            self.steps += steps
+
+    progress = Counting()
+    weigh(torch.rand(2 * classes), torch.arange(2 * classes) % classes, classes, progress=progress)
+    assert progress.steps == counted
