@@ -28,6 +28,7 @@ from sd_moments import CLEAN, RECIPES, Case
 
 from fctfast import attacks, io
 from fctfast.defend import DBRConfig
+from fctfast.memory import keep_freed_memory
 
 EXAMPLES = """examples:
   python bench/attacks_table.py run --plan judged --only none --source cifar10=cifar10.zip \\
@@ -146,4 +147,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

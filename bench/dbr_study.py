@@ -30,6 +30,7 @@ from fctfast.defend import DBRConfig, RemovalSettings, parts, train_base
 from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection
 from fctfast.detect.shares import AUTO, PAPER, Share
+from fctfast.memory import keep_freed_memory
 from fctfast.report import evaluate
 from fctfast.train import (
     AugmentSettings,
@@ -271,4 +272,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

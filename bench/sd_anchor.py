@@ -25,6 +25,7 @@ from fctfast.detect.batch_norm import recompute_batch_norm, statistics_batches
 from fctfast.detect.l_intra import l_intra
 from fctfast.detect.probe import describe
 from fctfast.detect.scoring import normalisation
+from fctfast.memory import keep_freed_memory
 from fctfast.report.metrics import auroc
 from fctfast.train import Budget, SGDSettings, Stage, fit, make_progress
 from fctfast.train.versions import versions
@@ -102,4 +103,5 @@ def spread(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

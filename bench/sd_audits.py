@@ -33,6 +33,7 @@ from fctfast.detect.moments import Moments
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.shares import AUTO
 from fctfast.detect.snapshots import read_snapshot, sample_of
+from fctfast.memory import keep_freed_memory
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress, resolve_device
 from fctfast.train.differences import differing_keys
@@ -268,4 +269,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

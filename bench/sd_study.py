@@ -19,6 +19,7 @@ from sd_moments import CLEAN, Case, collect, observe_again
 from sd_rows import case_rows
 
 from fctfast import io
+from fctfast.memory import keep_freed_memory
 from fctfast.train import make_progress
 from fctfast.train.versions import versions
 
@@ -145,4 +146,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

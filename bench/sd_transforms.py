@@ -24,6 +24,7 @@ from fctfast.detect.probe import describe
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.transforms import names
 from fctfast.detect.verdict import suspected_samples
+from fctfast.memory import keep_freed_memory
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
@@ -118,4 +119,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -26,6 +26,7 @@ import fctfast
 from fctfast import attacks, io
 from fctfast.defend import DST, DSTConfig
 from fctfast.detect import detect
+from fctfast.memory import keep_freed_memory
 from fctfast.report import evaluate
 from fctfast.train import make_progress
 from fctfast.train.versions import versions
@@ -227,4 +228,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -8,6 +8,7 @@ import typer
 
 import fctfast
 from fctfast.cli import attacks, dbr, demo, detect, doctor, dst, evaluate, poison, report, score
+from fctfast.memory import keep_freed_memory
 
 app = typer.Typer(
     name="fctfast",
@@ -35,6 +36,7 @@ def _options(
     ] = False,
 ) -> None:
     """Options before the command."""
+    keep_freed_memory()
 
 
 # In the order in which a newcomer meets them.
