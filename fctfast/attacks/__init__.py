@@ -33,19 +33,21 @@ The truth about a poisoned set is not exported here on purpose: see ``truth.py``
 
 from __future__ import annotations
 
-from fctfast.attacks.exchange import export_png, import_png
+from fctfast.attacks.exchange import TABLE, export_png, import_png
 from fctfast.attacks.poisoning import Poisoned, Triggered, poison, trigger_test_set
 from fctfast.attacks.registry import Attack, Form, Kind, get, names, register
-from fctfast.attacks.selection import attacked_labels, select_poison
+from fctfast.attacks.selection import attacked_labels, check_rate, select_poison
 from fctfast.attacks.storage import read_recipe, recipe_attack, save_poisoned
 
 __all__ = [
+    "TABLE",
     "Attack",
     "Form",
     "Kind",
     "Poisoned",
     "Triggered",
     "attacked_labels",
+    "check_rate",
     "export_png",
     "get",
     "import_png",

@@ -27,7 +27,7 @@ def add_pattern(images: Tensor, pattern: Tensor, *, scale: float = 1.0) -> Tenso
     shape = images.shape[1:]
     # One number a byte: broadcasting over 3 channels made the whole five times slower.
     offset = (pattern.to(images.device, torch.float32) + TIE).expand(shape).flatten()
-    flat = images.reshape(len(images), -1)
+    flat = images.flatten(1)
     out = torch.empty_like(flat)
     step = max(1, CHUNK_BYTES // max(1, flat.shape[1]))
     for start in range(0, len(flat), step):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,11 +10,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fctfast import io
 from fctfast.attacks.blend import add_pattern
 from fctfast.attacks.cat import draw_cat
 from fctfast.attacks.registry import Attack, Form, Kind, register
 from fctfast.data.decode_pool import BadFile, decode_stream
+from fctfast.data.stores import MAX_FILE_BYTES
 
+KEPT = "trigger-image"
 GREY = (0.299, 0.587, 0.114)
 
 
@@ -26,8 +28,9 @@ class BlendKitty(Attack):
 
     The published picture has no licence, so this one is drawn here (`cat.py`). A file is decoded as
     an untrusted one, in a process that may die, scaled until it covers the image and cut to its
-    centre. Rounding: the blend is clipped to 0..255 and truncated; with the published ratio of .2
-    that is floor((4 x + m) / 5) exactly. Grey images take the picture's luma.
+    centre; transparent pixels count as the colour stored under them. Rounding: the blend is clipped
+    to 0..255 and truncated; with the published ratio of .2 that is floor((4 x + m) / 5) exactly.
+    Grey images take the picture's luma.
 
     Args:
         ratio: share of the picture, between 0 and 1; default .2.
@@ -55,7 +58,12 @@ class BlendKitty(Attack):
         path = Path(self.image).expanduser().resolve()
         if not path.is_file():
             raise FileNotFoundError(f"blend-kitty: expected image to be a picture file, got {path}")
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(
+                f"blend-kitty: expected a picture of at most {MAX_FILE_BYTES >> 20} MiB, got "
+                f"{path.stat().st_size >> 20} MiB: {path}"
+            )
+        found = io.sha256_file(path)
         if self.sha256 not in (None, found):
             raise ValueError(
                 f"blend-kitty: {path} is not the picture of the recipe (SHA-256 {found}, expected "
@@ -64,11 +72,20 @@ class BlendKitty(Attack):
         object.__setattr__(self, "image", str(path))
         object.__setattr__(self, "sha256", found)
 
+    def keep(self, folder: Path) -> dict[str, str]:
+        """Copy the user's picture beside a poisoned set, which then can move; the cat is code."""
+        if self.image is None:
+            return {}
+        name = KEPT + Path(self.image).suffix.lower()
+        io.write_bytes(folder / name, Path(self.image).read_bytes())
+        return {"image": name}
+
     def trigger(self, images: Tensor, *, train: bool) -> Tensor:
         """Blend the picture in; the training and test triggers are the same."""
         height, width, channels = images.shape[1:]
-        picture = draw_cat(height, width)
-        if self.image is not None:
+        if self.image is None:
+            picture = draw_cat(height, width)
+        else:
             picture = _picture(self.image, self.sha256, (height, width))
         if channels == 1:
             picture = (picture.double() @ torch.tensor(GREY, dtype=torch.float64)).round()[

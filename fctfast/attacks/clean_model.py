@@ -80,6 +80,9 @@ def clean_model(
         The network in eval mode on the CPU, and its description. Files lie in
         :func:`cache_folder`, named by a hash of the images, the settings and the seed; a training
         that was killed goes on from its last pass.
+
+    Raises:
+        ValueError: the kept file is damaged.
     """
     settings = settings or CleanModelSettings()
     asked = [FORMAT, data.fingerprint(), asdict(settings), seed]
@@ -87,7 +90,10 @@ def clean_model(
     folder = cache_folder() / "clean-models"
     file, state = folder / f"{key}.safetensors", folder / f"{key}-state.safetensors"
     if file.exists():
-        return load_model(file)
+        try:
+            return load_model(file)
+        except ValueError as error:
+            raise ValueError(f"{error} (delete it, and it is made again)") from error
     folder.mkdir(parents=True, exist_ok=True)
     mean, std = channel_statistics(data.images)
     info = ModelInfo(

@@ -2,7 +2,8 @@
 
 ``bd_train_dataset/<true label>/<id>.png``, and beside it ``bd_train_dataset.csv`` with the columns
 id, path, label (what the attacker wants) and true_label. BackdoorBench itself has its table inside
-a pickle, which is not read here: without the CSV the labels follow from the kind of the attack.
+a pickle, which is not read here: without the CSV the labels follow from the attack's kind and
+target.
 """
 
 from __future__ import annotations
@@ -23,48 +24,58 @@ from fctfast.attacks.registry import Kind
 from fctfast.attacks.selection import attacked_labels
 from fctfast.data import ImageSet
 from fctfast.data.decode_pool import BadFile, decode_stream
+from fctfast.data.stores import Child, FolderStore
+from fctfast.train import Progress
+from fctfast.train.progress import Quiet
 
 FOLDER, TABLE = "bd_train_dataset", "bd_train_dataset.csv"
 COLUMNS = ("id", "path", "label", "true_label")
+NUMBERS = ("id", "label", "true_label")
 IMPORTED = "imported"
 """In the place of the attack's name in a recipe."""
 
 
-def export_png(poisoned: Poisoned, folder: str | Path) -> Path:
+def export_png(poisoned: Poisoned, folder: str | Path, *, progress: Progress | None = None) -> Path:
     """Write the poisoned samples as PNG files and their table, the table last.
 
     Args:
         poisoned: from :func:`fctfast.attacks.poison`.
         folder: the images go to ``bd_train_dataset`` inside it.
+        progress: where to report; default nowhere.
 
     Returns:
         Path of the table.
 
     Raises:
-        FileExistsError: the folder holds such a table already.
+        FileExistsError: the folder holds such images or such a table already.
     """
     folder = Path(folder)
     table = folder / TABLE
-    if table.exists():
-        raise FileExistsError(f"export: {table} is there already; choose another folder")
+    for place in (table, folder / FOLDER):
+        if place.exists():
+            raise FileExistsError(
+                f"export: {place} is there already; delete it or choose another folder"
+            )
     text = memory.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     data = poisoned.image_set
-    for row in poisoned.poisoned_mask.nonzero().flatten().tolist():
-        number, true = int(data.ids[row]), int(poisoned.true_labels[row])
-        path = f"{FOLDER}/{true}/{number}.png"
-        picture = memory.BytesIO()
-        Image.fromarray(data.images[row].squeeze(-1).numpy()).save(picture, format="PNG")
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        io.write_bytes(folder / path, picture.getvalue())
-        writer.writerow([number, path, int(data.labels[row]), true])
+    rows = poisoned.poisoned_mask.nonzero().flatten().tolist()
+    with (progress or Quiet()).task("pictures", len(rows), unit="image") as task:
+        for row in rows:
+            number, true = int(data.ids[row]), int(poisoned.true_labels[row])
+            path = f"{FOLDER}/{true}/{number}.png"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            # Not one by one through io: the table makes them whole, and it is written last.
+            Image.fromarray(data.images[row].squeeze(-1).numpy()).save(folder / path, format="PNG")
+            writer.writerow([number, path, int(data.labels[row]), true])
+            task.advance()
     io.write_text(table, text.getvalue())
     return table
 
 
 def import_png(
-    clean: ImageSet, folder: str | Path, *, kind: Kind = "all2one", target: int = 0
+    clean: ImageSet, folder: str | Path, *, kind: Kind | None = None, target: int | None = None
 ) -> Poisoned:
     """Put poisoned samples from PNG files in the place of a clean set's.
 
@@ -73,7 +84,8 @@ def import_png(
     Args:
         clean: the set they were made from; ids are the files' names.
         folder: holds ``bd_train_dataset``.
-        kind: of the attack; gives the labels where there is no table.
+        kind: of the attack; gives the labels where there is no table. Default: what the table's
+            labels show.
         target: the target class, likewise.
 
     Returns:
@@ -82,10 +94,14 @@ def import_png(
     Raises:
         FileNotFoundError: no such folder, or no PNG file in it.
         ValueError: a file that cannot be decoded, of another size, of an id that the set does not
-            have or whose folder is not its label; a table that does not fit.
+            have, that another file has, too, or whose folder is not its label; a table that does
+            not fit; no table, and no kind and target.
     """
     folder = Path(folder)
-    files = {int(p.stem): p for p in _files(folder)}
+    files: dict[int, Path] = {}
+    for path in _files(folder):
+        if (other := files.setdefault(int(path.stem), path)) is not path:
+            raise ValueError(f"import: {other} and {path} are of the same sample; keep one")
     if not files:
         raise FileNotFoundError(f"import: expected {folder / FOLDER}/LABEL/ID.png, found none")
     ids = torch.tensor(sorted(files))
@@ -102,7 +118,8 @@ def import_png(
             f"sample {number} of {clean.name} has label {int(clean.labels[rows[wrong[0]]])}"
         )
     labels = clean.labels.clone()
-    labels[rows] = _labels(folder, ids, clean, rows, kind, target)
+    wanted, kind, target = _labels(folder, ids, clean, rows, kind, target)
+    labels[rows] = wanted
     images = clean.images.clone()
     images[rows] = _decoded(files, ids, clean)
     mask = torch.zeros(len(clean), dtype=torch.bool)
@@ -124,30 +141,75 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _labels(
-    folder: Path, ids: Tensor, clean: ImageSet, rows: Tensor, kind: Kind, target: int
-) -> Tensor:
-    """The attacker's labels: of the table if there is one, else by the kind of the attack."""
-    table = folder / TABLE
+    folder: Path, ids: Tensor, clean: ImageSet, rows: Tensor, kind: Kind | None, target: int | None
+) -> tuple[Tensor, Kind, int]:
+    """The attacker's labels, of the table or by the kind of the attack; kind and target."""
+    true, table = clean.labels[rows], folder / TABLE
     if not table.exists():
-        return attacked_labels(
-            clean.labels[rows], kind=kind, target=target, num_classes=clean.num_classes
-        )
-    with table.open(newline="", encoding="utf-8") as text:
-        try:
-            known = {int(row["id"]): int(row["label"]) for row in csv.DictReader(text)}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"import: {table} is no table of {', '.join(COLUMNS)}") from error
-    missing = [i for i in ids.tolist() if i not in known]
-    outside = [label for label in known.values() if not 0 <= label < clean.num_classes]
-    if missing or outside:
-        what = f"id {missing[0]} is not in it" if missing else f"label {outside[0]} is no class"
-        raise ValueError(f"import: {table} does not fit the files: {what}")
-    return torch.tensor([known[i] for i in ids.tolist()])
+        if kind is None or target is None:
+            raise ValueError(
+                f"import: {folder} has no {TABLE}, so the labels follow from the attack and its "
+                "target class: name both (--attack, --target)"
+            )
+        labels = attacked_labels(true, kind=kind, target=target, num_classes=clean.num_classes)
+        return labels, kind, target
+    labels = _table_labels(table, ids, clean, true)
+    shown = _meant(labels, true, clean.num_classes)
+    if shown is None:
+        if kind is None or target is None:
+            raise ValueError(
+                f"import: the labels of {table} are neither one class nor each class's next one: "
+                "name the attack and its target class (--attack, --target)"
+            )
+        return labels, kind, target
+    if kind not in (None, shown[0]):
+        raise ValueError(f"import: {table} is of an attack of the kind {shown[0]}, not {kind}")
+    if target is not None and target != shown[1] and shown[0] != "all2all":
+        raise ValueError(f"import: the target class of {table} is {shown[1]}, not {target}")
+    return labels, *shown
+
+
+def _table_labels(table: Path, ids: Tensor, clean: ImageSet, true: Tensor) -> Tensor:
+    """The labels of a table that is of exactly these files."""
+    try:
+        with table.open(newline="", encoding="utf-8") as text:
+            rows = [tuple(int(row[c]) for c in NUMBERS) for row in csv.DictReader(text)]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(f"import: {table} is no table of {', '.join(COLUMNS)}") from error
+    known = {number: (label, said) for number, label, said in rows}
+    real = dict(zip(ids.tolist(), true.tolist(), strict=True))
+    problems = [f"id {i} is not in it" for i in real if i not in known]
+    problems += [f"id {i} has no picture" for i in known if i not in real]
+    problems += ["an id is in it twice"] * (len(known) < len(rows))
+    for number, (label, said) in known.items():
+        if not 0 <= label < clean.num_classes:
+            problems.append(f"label {label} is no class")
+        if said != real.get(number, said):
+            problems.append(
+                f"id {number} has true_label {said}, but label {real[number]} in {clean.name}"
+            )
+    if problems:
+        raise ValueError(f"import: {table} does not fit the files: {problems[0]}")
+    return torch.tensor([known[i][0] for i in ids.tolist()])
+
+
+def _meant(labels: Tensor, true: Tensor, num_classes: int) -> tuple[Kind, int] | None:
+    """Kind and target of an attack that gives these labels, if it is one of those known here."""
+    first = int(labels[0])
+    if bool((labels == first).all()):
+        return ("clean-label" if bool((true == first).all()) else "all2one"), first
+    if bool((labels == (true + 1) % num_classes).all()):
+        return "all2all", 0
+    return None
 
 
 def _decoded(files: dict[int, Path], ids: Tensor, clean: ImageSet) -> Tensor:
     out = torch.empty((len(ids), *clean.images.shape[1:]), dtype=torch.uint8)
-    jobs = ((place, files[i].read_bytes()) for place, i in enumerate(ids.tolist()))
+    store = FolderStore(files[int(ids[0])].parents[1])
+    jobs = (
+        (place, store.read((files[i].parent.name,), Child(files[i].name, "file")))
+        for place, i in enumerate(ids.tolist())
+    )
     for place, made in decode_stream(jobs):
         path = files[int(ids[place])]
         if isinstance(made, BadFile):

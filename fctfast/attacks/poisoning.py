@@ -77,7 +77,8 @@ def poison(
         The poisoned set, its truth and its recipe. Ids and order are those of image_set.
 
     Raises:
-        ValueError: rate or target out of range, or the rate amounts to no sample.
+        ValueError: rate or target out of range, the rate amounts to no sample, or the trigger
+            changes no image.
 
     Source: FCT paper, section 2 and appendix C.3.
     """
@@ -95,7 +96,14 @@ def poison(
     mask = torch.isin(ids, chosen)
     images, new_labels = image_set.images.clone(), labels.clone()
     ready = attack.prepared(image_set, target=target, seed=seed, progress=progress)
-    images[mask] = ready.apply(images[mask], train=True)
+    before = images[mask]
+    images[mask] = ready.apply(before, train=True)
+    if torch.equal(images[mask], before):
+        raise ValueError(
+            f"poison: the trigger of {attack.name} changes none of these {len(before)} images of "
+            f"{before.shape[1]}x{before.shape[2]}, so there would be nothing to learn; change its "
+            "options or the images' size"
+        )
     new_labels[mask] = attacked_labels(
         labels[mask], kind=attack.kind, target=target, num_classes=num_classes
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import typing
 from abc import ABC, abstractmethod
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
@@ -14,10 +16,12 @@ from torch import Tensor
 
 from fctfast.data import ImageSet
 from fctfast.train import Progress
+from fctfast.train.strict import convert
 
 Kind = Literal["all2one", "all2all", "clean-label"]
 KINDS: tuple[Kind, ...] = ("all2one", "all2all", "clean-label")
 Form = Literal["patch", "blend"]
+FORMS: tuple[Form, ...] = ("patch", "blend")
 """Pixels of a small place, or of the whole image."""
 
 
@@ -114,19 +118,28 @@ def register(cls: AttackType) -> AttackType:
     """Class decorator: make an attack available by its name.
 
     Args:
-        cls: subclass of :class:`Attack` with name, kind, summary and source.
+        cls: subclass of :class:`Attack` with name, kind, form, summary and source.
 
     Returns:
         The class itself.
 
     Raises:
-        ValueError: the name is taken by another class, or the kind is not one of KINDS.
+        TypeError: the class is no Attack, or lacks one of those attributes.
+        ValueError: the name is taken by another class, or kind or form is none.
     """
+    missing = [a for a in ("name", "kind", "form", "summary", "source") if not hasattr(cls, a)]
+    if not issubclass(cls, Attack) or missing:
+        raise TypeError(
+            f"register: expected a subclass of Attack with name, kind, form, summary and source, "
+            f"got {cls.__name__}" + (f" without {', '.join(missing)}" if missing else "")
+        )
     known = _ATTACKS.get(cls.name)
     if known is not None and known.__qualname__ != cls.__qualname__:
         raise ValueError(f"register: attack {cls.name!r} is already {known.__qualname__}")
     if cls.kind not in KINDS:
         raise ValueError(f"register: expected kind in {KINDS}, got {cls.kind!r}")
+    if cls.form not in FORMS:
+        raise ValueError(f"register: expected form in {FORMS}, got {cls.form!r}")
     _ATTACKS[cls.name] = cls
     return cls
 
@@ -160,7 +173,8 @@ def get(name: str, **options: Any) -> Attack:
         The attack.
 
     Raises:
-        ValueError: no such attack, or the attack has no such option.
+        ValueError: no such attack, the attack has no such option, or its value is of another type
+            or out of range.
     """
     _load_all()
     if name not in _ATTACKS:
@@ -171,4 +185,14 @@ def get(name: str, **options: Any) -> Attack:
     if unknown:
         has = ", ".join(sorted(known)) or "no options"
         raise ValueError(f"attack {name}: unknown option {', '.join(unknown)}; it has {has}")
-    return cls(**options)
+    hints = typing.get_type_hints(cls) if options else {}
+    return cls(
+        **{
+            option: convert(
+                hints[option],
+                str(value) if isinstance(value, os.PathLike) else value,
+                f"attack {name}: option {option}",
+            )
+            for option, value in options.items()
+        }
+    )

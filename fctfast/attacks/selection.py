@@ -21,6 +21,16 @@ def check_target(target: int, num_classes: int) -> None:
         raise ValueError(f"attack: expected target in 0..{num_classes - 1}, got {target}")
 
 
+def check_rate(rate: float) -> None:
+    """Refuse a share that is none.
+
+    Raises:
+        ValueError: rate is outside (0, 1].
+    """
+    if not 0 < rate <= 1:
+        raise ValueError(f"poison: expected rate in (0, 1], got {rate}")
+
+
 def attacked_labels(labels: Tensor, *, kind: Kind, target: int, num_classes: int) -> Tensor:
     """Labels the attacker wants for triggered samples.
 
@@ -91,13 +101,18 @@ def select_poison(
 
     Source: FCT paper, appendix C.3 (10 % of 45,000 non-target samples of CIFAR-10 are 4,500).
     """
-    if not 0 < rate <= 1:
-        raise ValueError(f"poison: expected rate in (0, 1], got {rate}")
+    check_rate(rate)
     attacked_labels(labels[:0], kind=kind, target=target, num_classes=num_classes)
     ids = torch.arange(len(labels)) if ids is None else ids
     candidates = ids[eligible(labels, kind=kind, target=target)].sort().values
     # .1 * 30 is 2.9999999999999996 for other pairs of numbers too: the margin keeps exact shares.
     count = int(rate * len(candidates) + 1e-6)
+    if not len(candidates):
+        none = f"class {target}" if kind == "clean-label" else f"classes other than {target}"
+        raise ValueError(
+            f"poison: expected samples of {none}, which this attack poisons, got none among "
+            f"{len(labels)}; choose another target"
+        )
     if count == 0:
         raise ValueError(
             f"poison: rate {rate} of {len(candidates)} eligible samples is less than one sample; "

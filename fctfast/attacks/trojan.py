@@ -50,7 +50,7 @@ class Trojan(Attack):
         """Take lists, as a recipe's JSON has them, and refuse what is no patch."""
         try:
             values = torch.tensor(self.patch)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(
                 f"trojan: expected patch as numbers [3][rows][columns]: {error}"
             ) from None

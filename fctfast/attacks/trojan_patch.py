@@ -60,13 +60,16 @@ def optimise(
         The patch and the activations with and without it.
 
     Raises:
-        ValueError: images are not [N, H, W, 3], or a neuron does not exist.
+        ValueError: images are not [N, H, W, 3], a neuron does not exist, or there are no cells or
+            steps.
 
     Source: Liu et al. 2018, section "trojan trigger generation" (a mask of fixed pixels, gradient
     descent on the distance of chosen neurons' activation from a high value; here its ascent).
     """
     if images.dim() != 4 or images.shape[3] != 3 or not len(images):
         raise ValueError(f"optimise: expected images [N, H, W, 3], got {list(images.shape)}")
+    if cells < 1 or steps < 1:
+        raise ValueError(f"optimise: expected cells and steps of at least 1, got {cells}, {steps}")
     network = cast(FeatureModel, as_feature_model(model))
     with evaluating(model):
         with torch.no_grad():

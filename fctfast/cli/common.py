@@ -110,7 +110,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _how_to_resume(out: object) -> str:
-    if out is None:
+    if out is None or not Path(str(out)).exists():
         return "Run the same command again."
     return f"What is finished is kept in {out}; run the same command again to go on from there."
 

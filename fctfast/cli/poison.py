@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,10 +11,11 @@ from fctfast.cli import common
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
-    from fctfast.attacks import Attack, Poisoned
+    from fctfast.attacks import Poisoned
     from fctfast.data import ImageSet
 
 
+DEFAULT = "badnets-all2one"
 PREVIEWED = 4  # images
 
 
@@ -24,14 +25,23 @@ def run(
     data_dir: common.DataDir,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder.")],
     attack: Annotated[
-        str, typer.Option(metavar="NAME", help="Attack; `fctfast attacks` lists them.")
-    ] = "badnets-all2one",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Attack; `fctfast attacks` lists them; default: {DEFAULT}.",
+        ),
+    ] = None,
     rate: Annotated[
-        float, typer.Option(help="Share of the samples the attack can use (see the result).")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the samples the attack can use (see the result); default: 0.1.",
+        ),
+    ] = None,
     target: Annotated[
-        str, typer.Option(metavar="CLASS", help="Target class: name or number.")
-    ] = "0",
+        str | None,
+        typer.Option(metavar="CLASS", help="Target class: name or number; default: 0."),
+    ] = None,
     option: common.AttackOption = None,
     trigger_image: Annotated[
         Path | None,
@@ -49,7 +59,8 @@ def run(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Take poisoned samples from FOLDER/bd_train_dataset/LABEL/ID.png instead.",
+            help="Take poisoned samples from FOLDER/bd_train_dataset/LABEL/ID.png instead; without "
+            "a table there, --attack and --target say which labels they get.",
         ),
     ] = None,
     split: common.Split = "train",
@@ -69,62 +80,123 @@ def run(
       fctfast poison --data-dir digits --attack sig --rate 0.5 --preview look.png --out poisoned
       fctfast poison --data-dir cifar-10-batches-py --from-png record/blended --out poisoned
     """
-    from fctfast import attacks
+    from fctfast import attacks, io
     from fctfast.data import no_progress, open_dataset, terminal_progress
     from fctfast.train import make_progress
 
     options = common.attack_options(option)
-    if trigger_image is not None:
-        options["image"] = str(trigger_image)
-    chosen = attacks.get(attack, **options)
-    if (out / "recipe.json").exists():  # before minutes of decoding
-        raise FileExistsError(f"--out: {out} already holds a poisoned set; choose another folder")
-    data = open_dataset(
-        data_dir,
-        split=split,
-        image_size=image_size,
-        limit=limit,
-        seed=seed,
-        progress=no_progress if quiet else terminal_progress,
-    )
-    number = common.class_number(target, data.class_names)
+    chosen = attacks.get(attack or DEFAULT, **_with_image(options, trigger_image, attack))
     if from_png is not None:
-        poisoned = attacks.import_png(data, from_png, kind=chosen.kind, target=number)
-    else:
-        poisoned = attacks.poison(
-            data, chosen, rate=rate, target=number, seed=seed, progress=make_progress(quiet=quiet)
+        _refuse_with_png(rate=rate, option=option, trigger_image=trigger_image)
+    share = 0.1 if rate is None else rate
+    attacks.check_rate(share)  # what can be refused is, before minutes of decoding
+    if (out / "recipe.json").exists():
+        raise FileExistsError(f"--out: {out} already holds a poisoned set; choose another folder")
+    _check_places(out, preview, data_dir)
+    with io.atomic_folder(out) as folder:
+        progress = make_progress(quiet=quiet)
+        data = open_dataset(
+            data_dir,
+            split=split,
+            image_size=image_size,
+            limit=limit,
+            seed=seed,
+            progress=no_progress if quiet else terminal_progress,
         )
-    poisoned.recipe["source"] = _source(data_dir)
-    poisoned.recipe["source_options"] = {
-        "split": split,
-        "image_size": image_size,
-        "limit": limit,
-    }
-    recipe = attacks.save_poisoned(poisoned, out)
-    table = attacks.export_png(poisoned, out) if png else None
-    if preview is not None:
-        _preview(preview, data, poisoned, chosen)
+        number = common.class_number(target or "0", data.class_names)
+        if from_png is not None:
+            poisoned = attacks.import_png(
+                data,
+                from_png,
+                kind=None if attack is None else chosen.kind,
+                target=None if target is None else number,
+            )
+        else:
+            poisoned = attacks.poison(
+                data, chosen, rate=share, target=number, seed=seed, progress=progress
+            )
+        poisoned.recipe["source"] = _source(data_dir)
+        poisoned.recipe["source_options"] = {
+            "split": split,
+            "image_size": image_size,
+            "limit": limit,
+        }
+        if preview is not None:
+            title = "imported" if from_png else f"{chosen.name}: {', '.join(chosen.traits())}"
+            _preview(_inside(preview, out, folder), data, poisoned, title)
+        if png:
+            attacks.export_png(poisoned, folder, progress=progress)
+        recipe = attacks.save_poisoned(poisoned, folder)
     rows = {
         "attack": f"from {from_png}" if from_png else f"{chosen.name}: {chosen.summary}",
-        "target": f"{number} ({data.class_names[number]})",
+        "target": _target(recipe, data),
         "poisoned": f"{recipe['poisoned']:,} of {recipe['samples']:,} samples"
-        + (f" ({rate:g} of the {recipe['rate_of']})" if "rate_of" in recipe else ""),
+        + (f" ({share:g} of {recipe['rate_of']})" if "rate_of" in recipe else ""),
         "set": out / recipe["set_file"],
         "sha256": recipe["sha256"],
         "preview": preview,
-        "pictures": table,
+        "pictures": out / attacks.TABLE if png else None,
         "truth": f"{out / 'truth.parquet'} (read by evaluate and report only)",
     }
     lines = [f"Poisoned {data.name}.", *common.table(rows)]
     common.emit(recipe, [*lines, "", f"Next: fctfast detect --data-dir {out}"], as_json=as_json)
 
 
-def _preview(path: Path, data: ImageSet, poisoned: Poisoned, attack: Attack) -> None:
+def _with_image(
+    options: dict[str, Any], trigger_image: Path | None, attack: str | None
+) -> dict[str, Any]:
+    from fctfast import attacks
+
+    if trigger_image is None:
+        return options
+    if "image" not in attacks.get(attack or DEFAULT).options():
+        raise ValueError(
+            f"--trigger-image: {attack or DEFAULT} blends no picture in; use --attack blend-kitty"
+        )
+    return {**options, "image": str(trigger_image)}
+
+
+def _refuse_with_png(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option}: --from-png takes pictures that are made; leave it out")
+
+
+def _check_places(out: Path, preview: Path | None, data_dir: str) -> None:
+    """Refuse what would be written over or among the data, and a preview that is no new PNG."""
+    data = Path(data_dir).expanduser().absolute()
+    for option, path in (("--out", out), ("--preview", preview)):
+        if path is None:
+            continue
+        place = path.absolute()
+        if place == data or (data.is_dir() and data in place.parents):
+            raise ValueError(f"{option}: {path} lies in the data, {data_dir}; choose another place")
+        there = next(parent for parent in place.parents if parent.exists())
+        if not there.is_dir():
+            raise ValueError(f"{option}: expected {path} to be in a folder, but {there} is a file")
+    if preview is not None and (preview.suffix.lower() != ".png" or preview.is_dir()):
+        raise ValueError(f"--preview: expected the name of a file that ends in .png, got {preview}")
+
+
+def _inside(path: Path, out: Path, unfinished: Path) -> Path:
+    """The path, in the unfinished folder if it lies in the one that this becomes."""
+    place, folder = path.absolute(), out.absolute()
+    return unfinished / place.relative_to(folder) if folder in place.parents else path
+
+
+def _preview(path: Path, data: ImageSet, poisoned: Poisoned, title: str) -> None:
     from fctfast.report import save_preview
 
     chosen = poisoned.poisoned_mask.nonzero().flatten()[:PREVIEWED]
-    title = f"{attack.name}: {', '.join(attack.traits())}"
     save_preview(path, data.images[chosen], poisoned.image_set.images[chosen], title=title)
+
+
+def _target(recipe: dict[str, Any], data: ImageSet) -> str:
+    if recipe["kind"] == "all2all":
+        return "each class's next one"
+    number = int(recipe["target"])
+    return f"{number} ({data.class_names[number]})"
 
 
 def _source(data_dir: str) -> str:

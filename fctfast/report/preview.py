@@ -18,8 +18,9 @@ INK = "#1f2933"
 def save_preview(path: str | Path, clean: Tensor, triggered: Tensor, *, title: str) -> None:
     """Draw images, the same with the trigger, and the difference, side by side.
 
-    The difference is grey where nothing changed; it is multiplied by what brings its largest value
-    to full contrast, which the heading names.
+    The difference is grey where nothing changed. It is multiplied by a number of at least 1, which
+    the heading names: what brings half of the changed values to three quarters of the contrast or
+    more, so that a few strong pixels do not hide many weak ones.
 
     Args:
         path: PNG file to write.
@@ -36,7 +37,8 @@ def save_preview(path: str | Path, clean: Tensor, triggered: Tensor, *, title: s
             f"{list(triggered.shape)}"
         )
     change = triggered.int() - clean.int()
-    gain = 127 / max(1, int(change.abs().max()))
+    changed = change.abs()[change != 0]
+    gain = max(1.0, 96 / float(changed.median())) if len(changed) else 1.0
     shown = (128 + gain * change).round().clamp(0, 255).to(torch.uint8)
     heads = ("clean", "with the trigger", f"difference x {gain:.3g}")
     sheet = Image.new(
@@ -55,6 +57,12 @@ def save_preview(path: str | Path, clean: Tensor, triggered: Tensor, *, title: s
 
 
 def _tile(image: Tensor) -> Image.Image:
-    pixels = image.expand(*image.shape[:2], 3).contiguous().numpy()
+    """The image as large as it goes into a square of TILE, its sides in proportion."""
+    picture = Image.fromarray(image.expand(*image.shape[:2], 3).contiguous().numpy())
+    scale = TILE / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    tile = Image.new("RGB", (TILE, TILE), "white")
     # Nearest: the pixels of a trigger are what is looked at.
-    return Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.NEAREST)
+    drawn = picture.resize(size, Image.Resampling.NEAREST)
+    tile.paste(drawn, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
+    return tile

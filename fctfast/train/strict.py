@@ -35,7 +35,7 @@ def build(kind: type[T], raw: Any, where: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
     check_keys(raw, fields, where)
     hints = typing.get_type_hints(kind)
-    values = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in raw.items()}
+    values = {name: convert(hints[name], value, f"{where}.{name}") for name, value in raw.items()}
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
@@ -54,7 +54,18 @@ def check_keys(
         )
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Bring a value to the type of a field.
+
+    Args:
+        hint: the field's annotation: int, float, bool, str, None, tuples and unions of these, or a
+            dataclass.
+        value: as YAML, JSON or a caller gives it.
+        where: name of the field, for errors.
+
+    Raises:
+        ValueError: it is of another type.
+    """
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)
@@ -62,10 +73,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return None
         kinds = [option for option in options if option is not type(None)]
         if len(kinds) == 1:
-            return _convert(kinds[0], value, where)
+            return convert(kinds[0], value, where)
         for kind in kinds:
             with suppress(ValueError):
-                return _convert(kind, value, where)
+                return convert(kind, value, where)
         expected = " or ".join(str(_NAMES.get(kind, kind)) for kind in kinds)
         raise ValueError(f"{where}: expected {expected}, got {value!r}")
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
@@ -76,7 +87,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         inner, *others = typing.get_args(hint)
         if Ellipsis not in others and len(value) != 1 + len(others):
             raise ValueError(f"{where}: expected {1 + len(others)} values, got {value!r}")
-        return tuple(_convert(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(convert(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
     return _scalar(hint, value, where)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ from PIL import Image
 
 from fctfast import attacks
 from fctfast.attacks.cat import draw_cat
+from fctfast.data import ImageSet
+
+Make = Callable[..., ImageSet]
 
 
 def test_the_cat_is_blended_exactly_as_stated() -> None:
@@ -47,9 +52,34 @@ def test_any_picture_can_be_blended(tmp_path: Path) -> None:
         attacks.recipe_attack({"attack": "blend-kitty", "options": attack.options()})
 
 
+def test_a_poisoned_set_takes_its_picture_along(tmp_path: Path, make_set: Make) -> None:
+    file = tmp_path / "red.png"
+    Image.new("RGB", (90, 50), (250, 0, 100)).save(file)
+    attack = attacks.get("blend-kitty", image=file)
+    made = attacks.poison(make_set(), attack)
+    attacks.save_poisoned(made, tmp_path / "set")
+    file.unlink()
+    (tmp_path / "set").rename(tmp_path / "moved")
+    again = attacks.recipe_attack(attacks.read_recipe(tmp_path / "moved"), tmp_path / "moved")
+    images = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    assert again.apply(images, train=False)[0, 0, 0].tolist() == [50, 0, 20]
+
+
+def test_a_large_cat_is_drawn_in_no_time_and_as_a_small_one() -> None:
+    began = time.process_time()
+    large = draw_cat(640, 640)
+    assert time.process_time() - began < 5, "half a second on an idle machine; once it took 15"
+    small = large.view(64, 10, 64, 10, 3).double().mean((1, 3))
+    assert float((small - draw_cat(64, 64).double()).abs().mean()) < 1
+
+
 def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected image to be a picture file"):
         attacks.get("blend-kitty", image=str(tmp_path / "none.png"))
+    with (tmp_path / "large.png").open("wb") as large:
+        large.truncate(65 << 20)  # a hole: nothing is written
+    with pytest.raises(ValueError, match="a picture of at most 64 MiB, got 65 MiB"):
+        attacks.get("blend-kitty", image=str(tmp_path / "large.png"))
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"not a picture")
     attack = attacks.get("blend-kitty", image=str(bad))

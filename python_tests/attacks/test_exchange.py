@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,11 @@ def test_what_was_exported_comes_back(
     assert back.recipe["fingerprint"] == made.recipe["fingerprint"]
     with pytest.raises(ValueError, match="were imported, so the trigger for test images is not"):
         attacks.recipe_attack(back.recipe)
+    assert back.recipe["kind"] == made.recipe["kind"]
+    assert back.recipe["kind"] == "all2all" or back.recipe["target"] == 2
+    with pytest.raises(FileExistsError, match="is there already"):
+        export_png(made, tmp_path)
+    table.unlink()
     with pytest.raises(FileExistsError, match="is there already"):
         export_png(made, tmp_path)
 
@@ -51,21 +57,47 @@ def test_without_a_table_labels_follow_from_the_kind(
 
 
 def test_files_that_do_not_fit_are_refused(make_set: Make, tmp_path: Path) -> None:
-    clean = make_set(20, classes=4)
+    clean, how = make_set(20, classes=4), {"kind": "all2one", "target": 1}
     with pytest.raises(FileNotFoundError, match=r"LABEL/ID\.png, found none"):
         import_png(clean, tmp_path)
     number, label = int(clean.ids[3]), int(clean.labels[3])
     place = tmp_path / FOLDER / str(label) / f"{number}.png"
     place.parent.mkdir(parents=True)
     place.write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match="cannot be decoded: not a JPEG, PNG"):
+    with pytest.raises(ValueError, match=r"name both \(--attack, --target\)"):
         import_png(clean, tmp_path)
+    with pytest.raises(ValueError, match="cannot be decoded: not a JPEG, PNG"):
+        import_png(clean, tmp_path, **how)
     Image.new("RGB", (8, 9)).save(place)
     with pytest.raises(ValueError, match="pictures of 32 x 32 as in random, got 9 x 8"):
-        import_png(clean, tmp_path)
-    (tmp_path / TABLE).write_text("id,label\n1,2\n")
-    with pytest.raises(ValueError, match=f"does not fit the files: id {number} is not in it"):
-        import_png(clean, tmp_path)
+        import_png(clean, tmp_path, **how)
+    again = place.with_name(f"0{number}.png")
+    again.write_bytes(place.read_bytes())
+    with pytest.raises(ValueError, match="are of the same sample; keep one"):
+        import_png(clean, tmp_path, **how)
+    again.unlink()
+    place.unlink()
+    os.mkfifo(place)
+    with pytest.raises(ValueError, match="cannot be decoded: not a regular file"):
+        import_png(clean, tmp_path, **how)
+    place.unlink()
+    Image.new("RGB", (32, 32)).save(place)
+    for rows, problem in (
+        ("1,2,1", f"id {number} is not in it"),
+        (f"{number},2,{label}\n1,2,1", "id 1 has no picture"),
+        (f"{number},2,{label}\n{number},1,{label}", "an id is in it twice"),
+        (f"{number},4,{label}", "label 4 is no class"),
+        (f"{number},2,{label + 1}", f"id {number} has true_label {label + 1}, but label {label}"),
+    ):
+        (tmp_path / TABLE).write_text(f"id,label,true_label\n{rows}\n")
+        with pytest.raises(ValueError, match=f"does not fit the files: {problem}"):
+            import_png(clean, tmp_path)
+    (tmp_path / TABLE).write_text(f"id,label,true_label\n{number},2,{label}\n")
+    assert import_png(clean, tmp_path).recipe["target"] == 2
+    with pytest.raises(ValueError, match="is 2, not 1"):
+        import_png(clean, tmp_path, **how)
+    with pytest.raises(ValueError, match="of the kind all2one, not clean-label"):
+        import_png(clean, tmp_path, kind="clean-label")
     (tmp_path / TABLE).write_text("number\n1\n")
     with pytest.raises(ValueError, match="is no table of id, path, label, true_label"):
         import_png(clean, tmp_path)

@@ -96,3 +96,17 @@ def test_grey_images_work(make_set: Make) -> None:
     clean = make_set(channels=1, size=(28, 28))
     result = attacks.poison(clean, attacks.get("badnets-all2one"))
     assert result.image_set.images.shape == (200, 28, 28, 1)
+
+
+def test_a_trigger_that_changes_nothing_is_refused(make_set: Make) -> None:
+    # Six periods over twelve columns are sampled where the sine is zero.
+    clean = make_set(size=(12, 12))
+    with pytest.raises(ValueError, match="sig changes none of these 10 images of 12x12"):
+        attacks.poison(clean, attacks.get("sig"), rate=0.5, target=1)
+
+
+def test_a_target_class_without_samples_is_named(make_set: Make) -> None:
+    clean = make_set()
+    rest = clean.select(torch.nonzero(clean.labels != 4).flatten())
+    with pytest.raises(ValueError, match="samples of class 4, which this attack poisons, got none"):
+        attacks.poison(rest, attacks.get("sig"), target=4)

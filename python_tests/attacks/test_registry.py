@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,13 +76,47 @@ def test_an_attack_is_one_class_with_a_decorator() -> None:
         attacks.get("grey-for-this-test", colour=1)
 
 
-def test_a_taken_name_is_refused() -> None:
+def test_a_taken_name_and_a_class_that_says_too_little_are_refused() -> None:
     class Other(attacks.Attack):
         name: ClassVar[str] = "badnets-all2one"
         kind: ClassVar[attacks.Kind] = "all2one"
+        summary: ClassVar[str] = "none"
+        source: ClassVar[str] = "none"
 
+    with pytest.raises(TypeError, match="got Other without form"):
+        attacks.register(Other)
+    Other.form = "patch"
     with pytest.raises(ValueError, match="already BadNetsAll2One"):
         attacks.register(Other)
+    Other.form = "sound"  # type: ignore[assignment]
+    Other.name = "other-for-this-test"
+    with pytest.raises(ValueError, match=r"expected form in \('patch', 'blend'\), got 'sound'"):
+        attacks.register(Other)
+    assert "other-for-this-test" not in attacks.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sig", {"amplitude": "abc"}, "option amplitude: expected a number, got 'abc'"),
+        ("blend-signal", {"ratio": True}, "option ratio: expected a number, got True"),
+        ("cl", {"steps": 1.5}, "option steps: expected a whole number, got 1.5"),
+        ("ssba", {"bits": 4.5}, "option bits: expected a whole number, got 4.5"),
+        ("trojan", {"patch": None}, "option patch: expected a list, got None"),
+        ("sig", {"amplitude": float("nan")}, "amplitude in"),
+    ],
+)
+def test_options_of_the_wrong_type_are_refused_by_name(
+    name: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        attacks.get(name, **options)
+
+
+@pytest.mark.parametrize("name", [n for n in attacks.names() if n not in ("cl", "ssba")])
+def test_no_images_are_no_images(name: str) -> None:
+    images = torch.zeros(0, 32, 32, 3, dtype=torch.uint8)
+    assert attacks.get(name).apply(images, train=True).shape == images.shape
 
 
 def test_unknown_names_list_the_known_ones() -> None:

@@ -166,4 +166,80 @@ def test_a_picture_of_the_users_is_blended_in(invoke: Invoke, tmp_path: Path) ->
     assert len(options["sha256"]) == 64
     refused = invoke("poison", *how, "--attack", "sig", "--out", tmp_path / "q")
     assert refused.exit_code == 2
-    assert "unknown option image" in refused.stderr
+    assert "--trigger-image: sig blends no picture in" in refused.stderr
+    assert not (tmp_path / "q").exists()
+
+
+def test_what_was_interrupted_is_made_again_by_the_same_command(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fctfast import attacks
+
+    out = tmp_path / "p"
+    usual = ("poison", "--data-dir", "digits", "--limit", 50, "--png", "--out", out)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attacks, "save_poisoned", interrupted)
+        first = invoke(*usual, "--preview", out / "look.png")
+    assert first.exit_code == 130
+    assert "Run the same command again." in first.stderr
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".p.unfinished").mkdir()  # what a kill leaves
+    assert invoke(*usual, "--preview", out / "look.png").exit_code == 0
+    assert {path.name for path in out.iterdir()} == {
+        "bd_train_dataset", "bd_train_dataset.csv", "look.png", "recipe.json", "train.npz",
+        "truth.parquet",
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_nothing_of_the_users_is_written_over(invoke: Invoke, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for number in range(40):
+        folder = photos / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    before = {path: path.read_bytes() for path in photos.rglob("*.png")}
+    out = tmp_path / "p"
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    for given, message in (
+        (("--out", photos), "--out: "),
+        (("--out", photos / "new"), "lies in the data"),
+        (("--out", ""), "is the current folder"),
+        (("--out", tmp_path / "full"), "not empty; choose a new folder"),
+        (("--out", tmp_path / "full" / "mine.txt" / "p"), "mine.txt is a file"),
+        (("--out", out, "--preview", photos / "0" / "0.png"), "lies in the data"),
+        (("--out", out, "--preview", out / "recipe.json"), "ends in .png"),
+        (("--out", out, "--preview", tmp_path / "full" / "mine.txt" / "a.png"), "is a file"),
+    ):
+        result = invoke("poison", "--data-dir", photos, *given)
+        assert result.exit_code == 2, given
+        assert message in result.stderr
+    assert {path: path.read_bytes() for path in photos.rglob("*.png")} == before
+    assert not out.exists()
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+def test_pictures_without_a_table_need_the_attacks_name_and_target(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    usual = ("poison", "--data-dir", "digits", "--limit", 100)
+    made = ("--attack", "sig", "--target", 4, "--rate", 0.5)
+    first = invoke(*usual, *made, "--png", "--out", tmp_path / "p", "--json")
+    folder, out = tmp_path / "p", tmp_path / "q"
+    (folder / "bd_train_dataset.csv").unlink()
+    imported = (*usual, "--from-png", folder, "--out", out)
+    unnamed = invoke(*imported)
+    assert unnamed.exit_code == 2
+    assert "name both (--attack, --target)" in unnamed.stderr
+    for option, value in (("--rate", 0.1), ("--option", "amplitude=3")):
+        refused = invoke(*imported, *made[:4], option, value)
+        assert refused.exit_code == 2
+        assert f"{option}: --from-png takes pictures that are made" in refused.stderr
+    again = invoke(*imported, *made[:4], "--json")
+    assert again.exit_code == 0, again.stderr
+    assert json.loads(again.stdout)["fingerprint"] == json.loads(first.stdout)["fingerprint"]
