@@ -122,6 +122,8 @@ def poison(
         "source_fingerprint": image_set.fingerprint(),
         "fingerprint": result.fingerprint(),
     }
+    if measured := ready.measured():
+        recipe["measured"] = measured
     return Poisoned(result, mask, labels.clone(), recipe, ready)
 
 

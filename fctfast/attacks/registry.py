@@ -95,6 +95,10 @@ class Attack(ABC):
         """
         return {}
 
+    def measured(self) -> dict[str, float]:
+        """What :meth:`prepared` measured of what it learnt; a recipe stores it."""
+        return {}
+
     @classmethod
     def traits(cls) -> tuple[str, ...]:
         """Form, visibility, labels and dependence on the image, in the words of section 4.1."""

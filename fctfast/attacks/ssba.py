@@ -83,6 +83,10 @@ class SSBA(Attack):
         )  # fmt: skip
         return replace(self, ready=stamp)
 
+    def measured(self) -> dict[str, float]:
+        """Bits read right and least PSNR, on images that the training held back."""
+        return {} if self.ready is None else dict(self.ready.measured)
+
     def keep(self, folder: Path) -> dict[str, str]:
         """Write the encoder; the option `model` names it."""
         if self.ready is None:

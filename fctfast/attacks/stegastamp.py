@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -178,10 +179,12 @@ class Stamp:
     Args:
         network: in eval mode, on the CPU.
         secret: bool [bits].
+        measured: by the training, on images that it held back; see :func:`measure`.
     """
 
     network: StegaStamp
     secret: Tensor
+    measured: dict[str, float] = field(default_factory=dict)
 
     def hide(self, images: Tensor, secrets: Tensor | None = None) -> Tensor:
         """Hide bits in images, rounded to the nearest byte.
@@ -213,13 +216,42 @@ class Stamp:
     def save(self, path: str | Path) -> None:
         """Write network, secret and description as one safetensors file, atomically."""
         tensors = {**self.network.state_dict(), "bits": self.secret}
-        about = {"format": FORMAT, "info": json.dumps(asdict(self.network.info))}
+        about = {
+            "format": FORMAT,
+            "info": json.dumps(asdict(self.network.info)),
+            "measured": json.dumps(self.measured),
+        }
         io.write_tensors(path, tensors, about)
 
 
 def unit_range(images: Tensor) -> Tensor:
     """Bytes [B, H, W, C] as float32 [B, C, H, W] in 0..1."""
     return images.permute(0, 3, 1, 2).float() / 255
+
+
+def measure(stamp: Stamp, images: Tensor, random: torch.Generator) -> dict[str, float]:
+    """How well random secrets are hidden in images, and read back from the rounded bytes.
+
+    Args:
+        stamp: the networks.
+        images: uint8 [N, H, W, C], at least one.
+        random: of the secrets, one an image.
+
+    Returns:
+        ``bits_right`` (share, .5 by chance), ``least_psnr`` (decibels, of any image) and
+        ``images`` (how many).
+    """
+    shape = (len(images), len(stamp.secret))
+    secrets = torch.randint(0, 2, shape, generator=random).bool()
+    hidden = stamp.hide(images, secrets)
+    right = float((stamp.read(hidden) == secrets).double().mean())
+    # A batch at a time: large images in float64 would take gigabytes.
+    errors = torch.cat([
+        (a.double() - b.double()).square().mean((1, 2, 3))
+        for a, b in zip(torch.split(hidden, BATCH), torch.split(images, BATCH), strict=True)
+    ])  # fmt: skip
+    psnr = 10 * math.log10(255**2 / max(float(errors.max()), 1e-12))
+    return {"bits_right": right, "least_psnr": psnr, "images": float(len(images))}
 
 
 def load_stamp(path: str | Path) -> Stamp:
@@ -245,7 +277,8 @@ def load_stamp(path: str | Path) -> Stamp:
     secret = tensors.pop("bits")
     try:
         network = StegaStamp(StampInfo(**json.loads(about["info"])))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        measured = {str(k): float(v) for k, v in json.loads(about.get("measured", "{}")).items()}
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: its description of the encoder is damaged: {error}") from error
     fill(path, network, tensors)
-    return Stamp(network.eval(), secret)
+    return Stamp(network.eval(), secret, measured)

@@ -20,6 +20,7 @@ from fctfast.attacks.stegastamp import (
     StampInfo,
     StegaStamp,
     load_stamp,
+    measure,
     resized,
     unit_range,
 )
@@ -29,7 +30,13 @@ from fctfast.train import Diverged, Progress, resolve_device
 from fctfast.train.precision import repeatable_kernels
 from fctfast.train.progress import Quiet
 
-FORMAT = 1
+FORMAT = 2
+READABLE = 0.95
+"""Share of the bits from which a secret counts as read."""
+
+MOST_HELD_BACK = 500
+"""Images that are not trained on: a tenth of them, at most this many, and none of fewer than ten."""
+
 KEPT_EVERY = 50
 """Steps after which the state of a training is written: an interrupted one goes on from there."""
 MOST_SHRUNK = 4
@@ -84,7 +91,8 @@ def trained_stamp(
         progress: where to report.
 
     Returns:
-        The networks on the CPU and the secret. The file lies in
+        The networks on the CPU, the secret, and what was measured on images that were held back. A
+        secret that cannot be read is said to `progress`. The file lies in
         :func:`~fctfast.attacks.clean_model.cache_folder`, named by a hash of the images, the
         settings and the seed; beside it, while they train, the state after the last
         :data:`KEPT_EVERY` steps. An interrupted training goes on from there, to the same bits.
@@ -105,17 +113,32 @@ def trained_stamp(
         kept = io.read_tensors(state)[0] if state.exists() else {}
     except ValueError as error:
         raise ValueError(f"{error} (delete it, and it is made again)") from error
-    network = _train(data.images, info, settings, seed, progress or Quiet(), state, kept)
+    shown = progress or Quiet()
+    order = seeding.permutation(len(data), seed, "ssba-held-back")
+    held = min(MOST_HELD_BACK, len(data) // 10)
+    network = _train(data.images, order[held:], info, settings, seed, shown, state, kept)
     random = seeding.generator(seed, "ssba-secret")
-    made = Stamp(network, torch.randint(0, 2, (bits,), generator=random).bool())
+    secret = torch.randint(0, 2, (bits,), generator=random).bool()
+    seen = measure(
+        Stamp(network, secret),
+        data.images[order[: held or MOST_HELD_BACK]],
+        seeding.generator(seed, "ssba-measure"),
+    )
+    if seen["bits_right"] < READABLE:
+        shown.note(
+            f"ssba: the decoder reads {seen['bits_right']:.1%} of the bits right (chance is 50 %), "
+            f"fewer than {READABLE:.0%}: the images are small for {bits} bits, or hard to hide in; "
+            "take fewer bits (--option bits=N) or a lower psnr"
+        )
+    made = Stamp(network, secret, seen)
     made.save(file)
     state.unlink(missing_ok=True)
     return made
 
 
 def _train(
-    images: Tensor, info: StampInfo, settings: StampTraining, seed: int, progress: Progress,
-    state: Path, kept: dict[str, Tensor],
+    images: Tensor, trained_on: Tensor, info: StampInfo, settings: StampTraining, seed: int,
+    progress: Progress, state: Path, kept: dict[str, Tensor],
 ) -> StegaStamp:  # fmt: skip
     device = resolve_device("auto")
     network = StegaStamp(info)
@@ -132,7 +155,8 @@ def _train(
     ):
         for step in range(start, settings.steps):
             random = seeding.generator(seed, "ssba-step", step)
-            rows = torch.randint(len(images), (settings.batch_size,), generator=random)
+            drawn = torch.randint(len(trained_on), (settings.batch_size,), generator=random)
+            rows = trained_on[drawn]
             half = torch.randint(0, 2, (settings.batch_size // 2, info.bits), generator=random)
             batch = resized(unit_range(images[rows].to(device)), size)
             secrets = half.repeat(2, 1).float().to(device)

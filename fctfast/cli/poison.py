@@ -132,6 +132,7 @@ def run(
         "target": _target(recipe, data),
         "poisoned": f"{recipe['poisoned']:,} of {recipe['samples']:,} samples"
         + (f" ({share:g} of {recipe['rate_of']})" if "rate_of" in recipe else ""),
+        "measured": _measured(recipe),
         "set": out / recipe["set_file"],
         "sha256": recipe["sha256"],
         "preview": preview,
@@ -197,6 +198,11 @@ def _target(recipe: dict[str, Any], data: ImageSet) -> str:
         return "each class's next one"
     number = int(recipe["target"])
     return f"{number} ({data.class_names[number]})"
+
+
+def _measured(recipe: dict[str, Any]) -> str | None:
+    facts = recipe.get("measured", {})
+    return ", ".join(f"{name} {value:.4g}" for name, value in facts.items()) or None
 
 
 def _source(data_dir: str) -> str:

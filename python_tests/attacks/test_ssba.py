@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctfast import attacks, models
+from fctfast import attacks, models, seeding
 from fctfast.attacks import stegastamp_training
 from fctfast.attacks.ssba import SSBA, STAMP_FILE
 from fctfast.attacks.stegastamp import (
@@ -98,6 +98,7 @@ def test_hidden_bits_come_back_out_of_images_never_seen(
     stamp = trained_stamp(pictures(200, size, channels), bits=4, psnr=30, settings=QUICK)
     images = pictures(100, size, channels, seed=1).images
     assert bits_right(stamp, images) >= 0.95
+    assert stamp.measured["bits_right"] >= 0.95
     changed = stamp.hide(images)
     assert float((stamp.read(changed) == stamp.secret).double().mean()) >= 0.95
     assert float(psnr(images, changed).min()) >= 29.9
@@ -140,6 +141,43 @@ def test_an_encoder_is_trained_once_and_from_its_seed_alone(
     file.write_bytes(content[:-100])
     with pytest.raises(ValueError, match=r"not a readable safetensors file.*delete it, and it is"):
         trained_stamp(data, **how)
+
+
+def test_what_cannot_be_read_is_said(cache: Path) -> None:
+    class Notes(Quiet):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.said.append(text)
+
+    notes, hardly = Notes(), StampTraining(steps=1, batch_size=4)
+    data = pictures(60, (16, 16), 3)
+    poor = trained_stamp(data, bits=8, psnr=30, settings=hardly, progress=notes)
+    assert poor.measured["bits_right"] < 0.95
+    assert len(notes.said) == 1
+    assert "take fewer bits" in notes.said[0]
+    (file,) = (cache / "stegastamps").iterdir()
+    made = attacks.poison(data, attacks.get("ssba", model=file), rate=0.5)
+    assert made.recipe["measured"] == poor.measured
+    assert poor.measured["images"] == 6
+    assert poor.measured["least_psnr"] > 29.5
+
+
+def test_held_back_images_are_not_trained_on(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"bits": 4, "psnr": 30.0, "settings": StampTraining(steps=2, batch_size=4)}
+    data = pictures(20, (16, 16), 3)
+    held = seeding.permutation(20, 0, "ssba-held-back")[:2]
+    first = trained_stamp(data, **how)
+    data.images[held] = 0
+    again = trained_stamp(data, **how)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True)
+    )
+    assert again.measured != first.measured
 
 
 class InterruptedAt(Quiet):
