@@ -35,7 +35,7 @@ READABLE = 0.95
 """Share of the bits from which a secret counts as read."""
 
 MOST_HELD_BACK = 500
-"""Images that are not trained on: a tenth of them, at most this many, and none of fewer than ten."""
+"""Images that are not trained on: a tenth, at most this many, and none of fewer than ten."""
 
 KEPT_EVERY = 50
 """Steps after which the state of a training is written: an interrupted one goes on from there."""
