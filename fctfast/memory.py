@@ -7,7 +7,7 @@ import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in glibc's malloc.h
 _NO_TRIMMING = 2**31 - 1
-_MAPPED_FROM = 2**30
+_MAPPED_FROM = (2**30, 2**25)  # older glibc refuses more than the second
 
 
 def keep_freed_memory() -> bool:
@@ -17,7 +17,8 @@ def keep_freed_memory() -> bool:
     step has each of their pages mapped and zeroed again. On two cores without a GPU that was a
     quarter of the time of scoring (120 page faults an image and view; docs/results.md). The setting
     is the whole process's, for good, so nothing in this package calls it but its own programs. The
-    process holds what it needed at most; buffers from 1 GiB on are given back all the same.
+    process holds what it needed at most; buffers from 1 GiB on (older glibc: 32 MiB) are given back
+    all the same.
 
     Returns:
         True where it took effect: with glibc.
@@ -28,4 +29,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # musl has no such function
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, _MAPPED_FROM) and mallopt(_TRIM_THRESHOLD, _NO_TRIMMING))
+    trimmed = mallopt(_TRIM_THRESHOLD, _NO_TRIMMING)
+    return bool(trimmed and any(mallopt(_MMAP_THRESHOLD, size) for size in _MAPPED_FROM))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -58,18 +59,8 @@ class BlendKitty(Attack):
         path = Path(self.image).expanduser().resolve()
         if not path.is_file():
             raise FileNotFoundError(f"blend-kitty: expected image to be a picture file, got {path}")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(
-                f"blend-kitty: expected a picture of at most {MAX_FILE_BYTES >> 20} MiB, got "
-                f"{path.stat().st_size >> 20} MiB: {path}"
-            )
-        found = io.sha256_file(path)
-        if self.sha256 not in (None, found):
-            raise ValueError(
-                f"blend-kitty: {path} is not the picture of the recipe (SHA-256 {found}, expected "
-                f"{self.sha256}); put that one back"
-            )
         object.__setattr__(self, "image", str(path))
+        found = hashlib.sha256(_bytes(path, self.sha256)).hexdigest()
         object.__setattr__(self, "sha256", found)
 
     def keep(self, folder: Path) -> dict[str, str]:
@@ -77,7 +68,7 @@ class BlendKitty(Attack):
         if self.image is None:
             return {}
         name = KEPT + Path(self.image).suffix.lower()
-        io.write_bytes(folder / name, Path(self.image).read_bytes())
+        io.write_bytes(folder / name, _bytes(Path(self.image), self.sha256))
         return {"image": name}
 
     def trigger(self, images: Tensor, *, train: bool) -> Tensor:
@@ -94,10 +85,26 @@ class BlendKitty(Attack):
         return add_pattern(images, self.ratio * picture.float(), scale=1 - self.ratio)
 
 
+def _bytes(path: Path, sha256: str | None) -> bytes:
+    """A picture file's content, if it is still the one that was asked for."""
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(
+            f"blend-kitty: expected a picture of at most {MAX_FILE_BYTES >> 20} MiB, got "
+            f"{path.stat().st_size >> 20} MiB: {path}"
+        )
+    content = path.read_bytes()
+    if sha256 not in (None, found := hashlib.sha256(content).hexdigest()):
+        raise ValueError(
+            f"blend-kitty: {path} is not the picture of the recipe (SHA-256 {found}, expected "
+            f"{sha256}); put that one back"
+        )
+    return content
+
+
 @functools.lru_cache(maxsize=8)
 def _picture(path: str, sha256: str | None, size: tuple[int, int]) -> Tensor:
     """The file's picture, uint8 [H, W, 3]; sha256 is a key: another file is another picture."""
-    ((_, made),) = decode_stream([(0, Path(path).read_bytes())], size=size)
+    ((_, made),) = decode_stream([(0, _bytes(Path(path), sha256))], size=size)
     if isinstance(made, BadFile):
         raise ValueError(f"blend-kitty: {path} cannot be decoded: {made.reason}")
     return torch.from_numpy(made.copy())

@@ -83,6 +83,7 @@ class CL(Attack):
         self, clean: ImageSet, *, target: int, seed: int, progress: Progress | None = None
     ) -> CL:
         """Read or train the network that the noise is made against; it goes to the GPU if any."""
+        _check_room(clean.images)  # before a network is trained
         if self.model is not None:
             network, info = load_model(Path(self.model).expanduser())
         else:
@@ -97,14 +98,10 @@ class CL(Attack):
 
     def trigger(self, images: Tensor, *, train: bool) -> Tensor:
         """Noise and corners in training, corners alone at test time."""
+        _check_room(images)
         out = self._noisy(images) if train else images.clone()
         cell = cell_size(images)
         side, (height, width) = 3 * cell, images.shape[1:3]
-        if min(height, width) < cell + 2 * side:
-            raise ValueError(
-                f"cl: expected images of at least {cell + 2 * side} pixels a side, so that its "
-                f"corners do not overlap, got {height}x{width}; use larger images"
-            )
         for pattern, top, left in (
             (TOP_LEFT, cell, cell),
             (TOP_RIGHT, cell, width - side),
@@ -138,3 +135,13 @@ class CL(Attack):
         seed = 0 if self.ready is None else self.ready.seed
         random = seeding.generator(seed, "cl-start", int(io.sha256_tensor(image)[:15], 16))
         return torch.rand(image.shape, generator=random).mul_(2).sub_(1).mul_(self.eps)
+
+
+def _check_room(images: Tensor) -> None:
+    height, width = images.shape[1:3]
+    least = 7 * cell_size(images)
+    if min(height, width) < least:
+        raise ValueError(
+            f"cl: expected images of at least {least} pixels a side, so that its corners do not "
+            f"overlap, got {height}x{width}; use larger images"
+        )

@@ -1,9 +1,9 @@
 """Poisoned samples as PNG files, in the layout that BackdoorBench keeps them in.
 
 ``bd_train_dataset/<true label>/<id>.png``, and beside it ``bd_train_dataset.csv`` with the columns
-id, path, label (what the attacker wants) and true_label. BackdoorBench itself has its table inside
-a pickle, which is not read here: without the CSV the labels follow from the attack's kind and
-target.
+id, path, label (what the attacker wants), true_label, and kind and target of the attack.
+BackdoorBench itself has its table inside a pickle, which is not read here: without the CSV the
+labels follow from the attack's kind and target.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fctfast import io
 from fctfast.attacks.poisoning import Poisoned
-from fctfast.attacks.registry import Kind
+from fctfast.attacks.registry import KINDS, Kind
 from fctfast.attacks.selection import attacked_labels
 from fctfast.data import ImageSet
 from fctfast.data.decode_pool import BadFile, decode_stream
@@ -31,6 +31,9 @@ from fctfast.train.progress import Quiet
 FOLDER, TABLE = "bd_train_dataset", "bd_train_dataset.csv"
 COLUMNS = ("id", "path", "label", "true_label")
 NUMBERS = ("id", "label", "true_label")
+ATTACK_COLUMNS = ("kind", "target")
+"""The same in every row; tables without them are read, too."""
+
 IMPORTED = "imported"
 """In the place of the attack's name in a recipe."""
 
@@ -58,7 +61,8 @@ def export_png(poisoned: Poisoned, folder: str | Path, *, progress: Progress | N
             )
     text = memory.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow((*COLUMNS, *ATTACK_COLUMNS))
+    attack = [poisoned.recipe[name] for name in ATTACK_COLUMNS]
     data = poisoned.image_set
     rows = poisoned.poisoned_mask.nonzero().flatten().tolist()
     with (progress or Quiet()).task("pictures", len(rows), unit="image") as task:
@@ -68,7 +72,7 @@ def export_png(poisoned: Poisoned, folder: str | Path, *, progress: Progress | N
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             # Not one by one through io: the table makes them whole, and it is written last.
             Image.fromarray(data.images[row].squeeze(-1).numpy()).save(folder / path, format="PNG")
-            writer.writerow([number, path, int(data.labels[row]), true])
+            writer.writerow([number, path, int(data.labels[row]), true, *attack])
             task.advance()
     io.write_text(table, text.getvalue())
     return table
@@ -104,10 +108,10 @@ def import_png(
             raise ValueError(f"import: {other} and {path} are of the same sample; keep one")
     if not files:
         raise FileNotFoundError(f"import: expected {folder / FOLDER}/LABEL/ID.png, found none")
+    unknown = sorted(files.keys() - set(clean.ids.tolist()))
+    if unknown:
+        raise ValueError(f"import: id {unknown[0]} is not in {clean.name}; is it another set?")
     ids = torch.tensor(sorted(files))
-    unknown = ids[~torch.isin(ids, clean.ids)]
-    if len(unknown):
-        raise ValueError(f"import: id {int(unknown[0])} is not in {clean.name}; is it another set?")
     rows = clean.positions(ids)
     folders = torch.tensor([int(files[i].parent.name) for i in ids.tolist()])
     wrong = (folders != clean.labels[rows]).nonzero().flatten()
@@ -153,54 +157,71 @@ def _labels(
             )
         labels = attacked_labels(true, kind=kind, target=target, num_classes=clean.num_classes)
         return labels, kind, target
-    labels = _table_labels(table, ids, clean, true)
-    shown = _meant(labels, true, clean.num_classes)
-    if shown is None:
-        if kind is None or target is None:
-            raise ValueError(
-                f"import: the labels of {table} are neither one class nor each class's next one: "
-                "name the attack and its target class (--attack, --target)"
-            )
+    labels, said = _table_labels(table, ids, clean, true)
+    kind, target = kind or said[0], said[1] if target is None else target
+    fits = [
+        (k, t)
+        for k, t in _meant(labels, true, clean.num_classes)
+        if kind in (None, k) and (target in (None, t) or k == "all2all")
+    ]
+    if len(fits) == 1:
+        return labels, *fits[0]
+    if kind is not None and target is not None and not _meant(labels, true, clean.num_classes):
         return labels, kind, target
-    if kind not in (None, shown[0]):
-        raise ValueError(f"import: {table} is of an attack of the kind {shown[0]}, not {kind}")
-    if target is not None and target != shown[1] and shown[0] != "all2all":
-        raise ValueError(f"import: the target class of {table} is {shown[1]}, not {target}")
-    return labels, *shown
+    raise ValueError(
+        f"import: the labels of {table} are those of "
+        + ("several kinds of attack" if fits else "no attack of that kind and target class")
+        + ": name the attack and its target class (--attack, --target)"
+    )
 
 
-def _table_labels(table: Path, ids: Tensor, clean: ImageSet, true: Tensor) -> Tensor:
-    """The labels of a table that is of exactly these files."""
+def _table_labels(
+    table: Path, ids: Tensor, clean: ImageSet, true: Tensor
+) -> tuple[Tensor, tuple[Kind | None, int | None]]:
+    """The labels of a table that is of exactly these files, and the attack that it names."""
     try:
         with table.open(newline="", encoding="utf-8") as text:
-            rows = [tuple(int(row[c]) for c in NUMBERS) for row in csv.DictReader(text)]
+            read = list(csv.DictReader(text))
+        rows = [tuple(int(row[c]) for c in NUMBERS) for row in read]
+        ((kind, target),) = {(row.get("kind"), row.get("target")) for row in read}
+        said = _kind(kind), None if target is None else int(target)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"import: {table} is no table of {', '.join(COLUMNS)}") from error
-    known = {number: (label, said) for number, label, said in rows}
+    known = {number: (label, was) for number, label, was in rows}
     real = dict(zip(ids.tolist(), true.tolist(), strict=True))
     problems = [f"id {i} is not in it" for i in real if i not in known]
     problems += [f"id {i} has no picture" for i in known if i not in real]
     problems += ["an id is in it twice"] * (len(known) < len(rows))
-    for number, (label, said) in known.items():
+    for number, (label, was) in known.items():
         if not 0 <= label < clean.num_classes:
             problems.append(f"label {label} is no class")
-        if said != real.get(number, said):
+        if was != real.get(number, was):
             problems.append(
-                f"id {number} has true_label {said}, but label {real[number]} in {clean.name}"
+                f"id {number} has true_label {was}, but label {real[number]} in {clean.name}"
             )
     if problems:
         raise ValueError(f"import: {table} does not fit the files: {problems[0]}")
-    return torch.tensor([known[i][0] for i in ids.tolist()])
+    return torch.tensor([known[i][0] for i in ids.tolist()]), said
 
 
-def _meant(labels: Tensor, true: Tensor, num_classes: int) -> tuple[Kind, int] | None:
-    """Kind and target of an attack that gives these labels, if it is one of those known here."""
+def _kind(text: str | None) -> Kind | None:
+    for kind in KINDS:
+        if text == kind:
+            return kind
+    if text is not None:
+        raise ValueError(f"expected kind to be one of {', '.join(KINDS)}, got {text!r}")
+    return None
+
+
+def _meant(labels: Tensor, true: Tensor, num_classes: int) -> list[tuple[Kind, int]]:
+    """Kind and target of the attacks that give these labels to these samples."""
+    found: list[tuple[Kind, int]] = []
     first = int(labels[0])
     if bool((labels == first).all()):
-        return ("clean-label" if bool((true == first).all()) else "all2one"), first
+        found.append(("clean-label" if bool((true == first).all()) else "all2one", first))
     if bool((labels == (true + 1) % num_classes).all()):
-        return "all2all", 0
-    return None
+        found.append(("all2all", 0))
+    return found
 
 
 def _decoded(files: dict[int, Path], ids: Tensor, clean: ImageSet) -> Tensor:
@@ -219,6 +240,8 @@ def _decoded(files: dict[int, Path], ids: Tensor, clean: ImageSet) -> Tensor:
                 f"import: expected pictures of {out.shape[1]} x {out.shape[2]} as in {clean.name}, "
                 f"got {made.shape[0]} x {made.shape[1]}: {path}"
             )
+        if out.shape[3] == 1 and not (made == made[..., :1]).all():
+            raise ValueError(f"import: {clean.name} is grey, but {path} is in colour")
         pixels: np.ndarray = made[..., : out.shape[3]]  # grey: three channels alike
         out[place] = torch.from_numpy(pixels.copy())
     return out

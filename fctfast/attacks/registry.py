@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fctfast.data import ImageSet
 from fctfast.train import Progress
-from fctfast.train.strict import convert
+from fctfast.train.strict import convert, knows
 
 Kind = Literal["all2one", "all2all", "clean-label"]
 KINDS: tuple[Kind, ...] = ("all2one", "all2all", "clean-label")
@@ -189,14 +189,24 @@ def get(name: str, **options: Any) -> Attack:
     if unknown:
         has = ", ".join(sorted(known)) or "no options"
         raise ValueError(f"attack {name}: unknown option {', '.join(unknown)}; it has {has}")
-    hints = typing.get_type_hints(cls) if options else {}
-    return cls(
-        **{
-            option: convert(
-                hints[option],
-                str(value) if isinstance(value, os.PathLike) else value,
-                f"attack {name}: option {option}",
-            )
-            for option, value in options.items()
-        }
-    )
+    return cls(**_converted(cls, options))
+
+
+def _converted(cls: type[Attack], options: dict[str, Any]) -> dict[str, Any]:
+    """Options in the types of their fields; those of types that `convert` does not know as given.
+
+    Raises:
+        ValueError: a value of another type.
+    """
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError:  # of a module that imports the names of its annotations for checkers alone
+        return options
+    made = {}
+    for option, given in options.items():
+        hint = hints[option]
+        is_text = isinstance(given, os.PathLike) and str in (hint, *typing.get_args(hint))
+        value = os.fspath(given) if is_text else given
+        where = f"attack {cls.name}: option {option}"
+        made[option] = convert(hint, value, where) if knows(hint) else value
+    return made

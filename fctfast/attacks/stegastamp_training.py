@@ -91,8 +91,8 @@ def trained_stamp(
         progress: where to report.
 
     Returns:
-        The networks on the CPU, the secret, and what was measured on images that were held back. A
-        secret that cannot be read is said to `progress`. The file lies in
+        The networks on the CPU, the secret, and what was measured on images that were held back
+        (none of fewer than ten). That a secret cannot be read `progress` is told. The file lies in
         :func:`~fctfast.attacks.clean_model.cache_folder`, named by a hash of the images, the
         settings and the seed; beside it, while they train, the state after the last
         :data:`KEPT_EVERY` steps. An interrupted training goes on from there, to the same bits.
@@ -130,7 +130,7 @@ def trained_stamp(
             f"fewer than {READABLE:.0%}: the images are small for {bits} bits, or hard to hide in; "
             "take fewer bits (--option bits=N) or a lower psnr"
         )
-    made = Stamp(network, secret, seen)
+    made = Stamp(network, secret, seen if held else {})
     made.save(file)
     state.unlink(missing_ok=True)
     return made

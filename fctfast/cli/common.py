@@ -110,7 +110,8 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _how_to_resume(out: object) -> str:
-    if out is None or not Path(str(out)).exists():
+    folder = None if out is None else Path(str(out))
+    if folder is None or not folder.is_dir() or not any(folder.iterdir()):
         return "Run the same command again."
     return f"What is finished is kept in {out}; run the same command again to go on from there."
 

@@ -93,7 +93,8 @@ def run(
     if (out / "recipe.json").exists():
         raise FileExistsError(f"--out: {out} already holds a poisoned set; choose another folder")
     _check_places(out, preview, data_dir)
-    with io.atomic_folder(out) as folder:
+    inside = _inside(preview, out)
+    with io.atomic_folder(out, last="recipe.json") as folder:
         progress = make_progress(quiet=quiet)
         data = open_dataset(
             data_dir,
@@ -103,7 +104,7 @@ def run(
             seed=seed,
             progress=no_progress if quiet else terminal_progress,
         )
-        number = common.class_number(target or "0", data.class_names)
+        number = common.class_number("0" if target is None else target, data.class_names)
         if from_png is not None:
             poisoned = attacks.import_png(
                 data,
@@ -121,12 +122,14 @@ def run(
             "image_size": image_size,
             "limit": limit,
         }
-        if preview is not None:
-            title = "imported" if from_png else f"{chosen.name}: {', '.join(chosen.traits())}"
-            _preview(_inside(preview, out, folder), data, poisoned, title)
+        title = "imported" if from_png else f"{chosen.name}: {', '.join(chosen.traits())}"
+        if inside is not None:
+            _preview(folder / inside, data, poisoned, title)
         if png:
             attacks.export_png(poisoned, folder, progress=progress)
         recipe = attacks.save_poisoned(poisoned, folder)
+    if preview is not None and inside is None:
+        _preview(preview, data, poisoned, title)
     rows = {
         "attack": f"from {from_png}" if from_png else f"{chosen.name}: {chosen.summary}",
         "target": _target(recipe, data),
@@ -165,25 +168,31 @@ def _refuse_with_png(**given: object) -> None:
 
 
 def _check_places(out: Path, preview: Path | None, data_dir: str) -> None:
-    """Refuse what would be written over or among the data, and a preview that is no new PNG."""
-    data = Path(data_dir).expanduser().absolute()
+    """Refuse what would be written among the data, and a preview over a file of another kind."""
+    from fctfast.report import is_preview
+
+    data = None if _is_name(data_dir) else Path(_source(data_dir))
     for option, path in (("--out", out), ("--preview", preview)):
         if path is None:
             continue
-        place = path.absolute()
-        if place == data or (data.is_dir() and data in place.parents):
+        place = path.resolve()
+        if data is not None and (place == data or (data.is_dir() and data in place.parents)):
             raise ValueError(f"{option}: {path} lies in the data, {data_dir}; choose another place")
-        there = next(parent for parent in place.parents if parent.exists())
-        if not there.is_dir():
+        there = next(parent for parent in (place, *place.parents) if parent.exists())
+        if there != place and not there.is_dir():
             raise ValueError(f"{option}: expected {path} to be in a folder, but {there} is a file")
-    if preview is not None and (preview.suffix.lower() != ".png" or preview.is_dir()):
+    if preview is None:
+        return
+    if preview.suffix.lower() != ".png" or preview.is_dir():
         raise ValueError(f"--preview: expected the name of a file that ends in .png, got {preview}")
+    if preview.exists() and not (preview.is_file() and is_preview(preview)):
+        raise FileExistsError(f"--preview: {preview} is there already; choose another name")
 
 
-def _inside(path: Path, out: Path, unfinished: Path) -> Path:
-    """The path, in the unfinished folder if it lies in the one that this becomes."""
-    place, folder = path.absolute(), out.absolute()
-    return unfinished / place.relative_to(folder) if folder in place.parents else path
+def _inside(preview: Path | None, out: Path) -> Path | None:
+    """Where the preview lies in the folder, if it does."""
+    place, folder = preview and preview.resolve(), out.resolve()
+    return place.relative_to(folder) if place and folder in place.parents else None
 
 
 def _preview(path: Path, data: ImageSet, poisoned: Poisoned, title: str) -> None:
@@ -205,10 +214,14 @@ def _measured(recipe: dict[str, Any]) -> str | None:
     return ", ".join(f"{name} {value:.4g}" for name, value in facts.items()) or None
 
 
-def _source(data_dir: str) -> str:
-    """A path in full, so that evaluate finds it from another folder; a name as it is."""
+def _is_name(data_dir: str) -> bool:
     from fctfast.data.registry import sources
 
-    if data_dir in {known.name for known in sources()}:
+    return data_dir in {known.name for known in sources()}
+
+
+def _source(data_dir: str) -> str:
+    """A path in full, so that evaluate finds it from another folder; a name as it is."""
+    if _is_name(data_dir):
         return data_dir
     return str(Path(data_dir).expanduser().resolve())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,7 +58,7 @@ def atomic_open(path: PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:
@@ -84,41 +83,6 @@ def write_text(path: PathLike, text: str) -> None:
         file.write(text)
 
 
-@contextmanager
-def atomic_folder(path: PathLike) -> Iterator[Path]:
-    """Fill a folder that appears under its name only when the block ends well.
-
-    If the block raises, what it wrote is removed. A kill leaves ``.NAME.unfinished`` beside the
-    name, which the next call for the same name removes.
-
-    Args:
-        path: the folder to make; it may exist if it is empty.
-
-    Yields:
-        The folder to write to, on the same file system.
-
-    Raises:
-        FileExistsError: there is a file of that name, or a folder with something in it.
-        OSError: the folder cannot be made, or the disk is full.
-    """
-    target = Path(path).absolute()
-    if target.is_dir() and target.samefile(Path.cwd()):
-        raise FileExistsError(f"{target} is the current folder; choose a new one")
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise FileExistsError(f"{target} is there already and not empty; choose a new folder")
-    unfinished = target.with_name(f".{target.name[:100]}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        os.replace(unfinished, target)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    _sync_folder(target.parent)
-
-
 def require_file(path: PathLike, what: str) -> None:
     """Refuse a path that is a folder or does not exist.
 
@@ -137,7 +101,8 @@ def require_file(path: PathLike, what: str) -> None:
         raise FileNotFoundError(f"no such {what}: {target}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut."""
     # Without this the rename itself may be lost in a power cut. Not every system can open a folder.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

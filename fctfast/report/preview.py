@@ -6,13 +6,20 @@ import io as memory
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from fctfast import io
 
 TILE, GAP, HEAD = 160, 10, 30
 INK = "#1f2933"
+MADE_BY = "fctfast preview"
+
+
+def is_preview(path: str | Path) -> bool:
+    """Whether a file is a picture of :func:`save_preview`, which a new one may replace."""
+    with Path(path).open("rb") as file:
+        return MADE_BY.encode() in file.read(200)
 
 
 def save_preview(path: str | Path, clean: Tensor, triggered: Tensor, *, title: str) -> None:
@@ -52,7 +59,9 @@ def save_preview(path: str | Path, clean: Tensor, triggered: Tensor, *, title: s
         for row, image in enumerate(images):
             sheet.paste(_tile(image), (left, 2 * HEAD + row * (TILE + GAP)))
     buffer = memory.BytesIO()
-    sheet.save(buffer, format="PNG")
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Software", MADE_BY)
+    sheet.save(buffer, format="PNG", pnginfo=about)
     io.write_bytes(path, buffer.getvalue())
 
 

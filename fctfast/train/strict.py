@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
+
 T = TypeVar("T")
 
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -54,6 +57,14 @@ def check_keys(
         )
 
 
+def knows(hint: Any) -> bool:
+    """Whether :func:`convert` can bring a value to this type."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType, tuple):
+        return all(knows(inner) for inner in typing.get_args(hint))
+    plain = (int, float, bool, str, type(None), Any, Ellipsis)
+    return hint in plain or dataclasses.is_dataclass(hint)
+
+
 def convert(hint: Any, value: Any, where: str) -> Any:
     """Bring a value to the type of a field.
 
@@ -66,6 +77,10 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     Raises:
         ValueError: it is of another type.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
+    elif isinstance(value, (np.ndarray, torch.Tensor)):
+        value = value.tolist()
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)
@@ -98,7 +113,7 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
     # otherwise end up as a wrong number far from the file.
     if not isinstance(value, bool):
         if hint is float and isinstance(value, (int, float, str)):
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 return float(value)
         elif hint in (int, str) and isinstance(value, hint):
             return value

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fctfast import attacks, models
+from fctfast.attacks.cl import Network
 from fctfast.attacks.clean_model import CleanModelSettings, cache_folder, clean_model
 from fctfast.attacks.pgd import pgd
 from fctfast.data import ImageSet
@@ -132,3 +133,29 @@ def test_a_clean_model_is_trained_once(make_set: Callable[..., ImageSet], cache:
     clean_model(make_set(68, classes=4), settings)
     assert len(list((cache / "clean-models").iterdir())) == 3
     assert cache_folder() == cache
+
+
+def test_small_images_are_refused_before_a_network_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = torch.zeros(4, 6, 9, 3, dtype=torch.uint8)
+    tiny = ImageSet(
+        ids=torch.arange(4), images=images, labels=torch.arange(4) % 2, class_names=("a", "b")
+    )
+    monkeypatch.setattr("fctfast.attacks.cl.clean_model", lambda *_, **__: pytest.fail("trained"))
+    for refused in (
+        lambda: attacks.poison(tiny, attacks.get("cl"), rate=0.5, target=1),
+        lambda: attacks.get("cl").apply(images, train=False),
+    ):
+        with pytest.raises(ValueError, match=r"at least 7 pixels a side.*got 6x9"):
+            refused()
+
+
+def test_the_noise_of_an_image_does_not_depend_on_its_neighbours(network: torch.nn.Module) -> None:
+    info = models.ModelInfo(arch="resnet18", num_classes=4, width=4, mean=MEAN, std=STD)
+    attack = replace(attacks.get("cl"), ready=Network(network, info, 1, 0))
+    images = images_of(5)
+    together = attack.apply(images, train=True)
+    assert torch.equal(attack.apply(images[3:4], train=True), together[3:4])
+    other = replace(attack, ready=Network(network, info, 1, 1))
+    assert not torch.equal(other.apply(images, train=True), together)

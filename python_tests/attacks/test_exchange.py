@@ -94,10 +94,9 @@ def test_files_that_do_not_fit_are_refused(make_set: Make, tmp_path: Path) -> No
             import_png(clean, tmp_path)
     (tmp_path / TABLE).write_text(f"id,label,true_label\n{number},2,{label}\n")
     assert import_png(clean, tmp_path).recipe["target"] == 2
-    with pytest.raises(ValueError, match="is 2, not 1"):
-        import_png(clean, tmp_path, **how)
-    with pytest.raises(ValueError, match="of the kind all2one, not clean-label"):
-        import_png(clean, tmp_path, kind="clean-label")
+    for other in (how, {"kind": "clean-label"}):
+        with pytest.raises(ValueError, match="no attack of that kind and target class: name"):
+            import_png(clean, tmp_path, **other)
     (tmp_path / TABLE).write_text("number\n1\n")
     with pytest.raises(ValueError, match="is no table of id, path, label, true_label"):
         import_png(clean, tmp_path)
@@ -116,3 +115,33 @@ def test_a_file_in_another_labels_folder_is_refused(make_set: Make, tmp_path: Pa
     Image.new("RGB", (32, 32)).save(place)
     with pytest.raises(ValueError, match="lies in the folder of label 3, but sample 5 of random"):
         import_png(clean, tmp_path)
+
+
+def test_a_table_says_which_of_two_attacks_it_is_of(make_set: Make, tmp_path: Path) -> None:
+    clean = make_set(40, classes=2)
+    made = attacks.poison(clean, attacks.get("badnets-all2all"), rate=0.025)
+    table = export_png(made, tmp_path)
+    assert import_png(clean, tmp_path).recipe["kind"] == "all2all"
+    rows = [line.rsplit(",", 2)[0] for line in table.read_text().splitlines()]
+    table.write_text("\n".join(rows) + "\n")  # without kind and target, one sample fits two
+    with pytest.raises(ValueError, match="several kinds of attack: name the attack"):
+        import_png(clean, tmp_path)
+    assert import_png(clean, tmp_path, kind="all2all").recipe["kind"] == "all2all"
+    table.write_text(table.read_text().replace("true_label", "true_label,kind") + ",sound")
+    with pytest.raises(ValueError, match="is no table of"):
+        import_png(clean, tmp_path)
+
+
+def test_ids_of_any_size_and_colours_in_a_grey_set_are_refused(
+    make_set: Make, tmp_path: Path
+) -> None:
+    clean, how = make_set(20, classes=4, channels=1), {"kind": "all2one", "target": 1}
+    folder = tmp_path / FOLDER / str(int(clean.labels[3]))
+    folder.mkdir(parents=True)
+    large = folder / "99999999999999999999.png"
+    Image.new("RGB", (32, 32), (0, 200, 0)).save(large)
+    with pytest.raises(ValueError, match="id 99999999999999999999 is not in random"):
+        import_png(clean, tmp_path, **how)
+    large.rename(folder / f"{int(clean.ids[3])}.png")
+    with pytest.raises(ValueError, match=r"random is grey, but .* is in colour"):
+        import_png(clean, tmp_path, **how)

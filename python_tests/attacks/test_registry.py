@@ -4,8 +4,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -111,6 +113,32 @@ def test_options_of_the_wrong_type_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         attacks.get(name, **options)
+
+
+def test_options_come_as_numbers_of_any_library_and_as_types_unknown_here() -> None:
+    @attacks.register
+    @dataclass(frozen=True)
+    class Many(attacks.Attack):
+        name: ClassVar[str] = "many-for-this-test"
+        kind: ClassVar[attacks.Kind] = "all2one"
+        form: ClassVar[attacks.Form] = "patch"
+        summary: ClassVar[str] = "none"
+        source: ClassVar[str] = "none"
+        where: Path = Path("a")
+        how: Literal["up", "down"] = "up"
+        text: str | None = None
+
+        def trigger(self, images: Tensor, *, train: bool) -> Tensor:
+            return images
+
+    made = attacks.get("many-for-this-test", where=Path("b"), how="down", text=Path("c"))
+    assert made == Many(Path("b"), "down", "c")
+    assert attacks.get("cl", steps=np.int64(3)).steps == 3  # type: ignore[attr-defined]
+    assert attacks.get("sig", amplitude=np.float32(40)) == attacks.get("sig")
+    patch = torch.full((3, 1, 1), 5)
+    assert attacks.get("trojan", patch=patch) == attacks.get("trojan", patch=patch.numpy())
+    with pytest.raises(ValueError, match="option amplitude: expected a number"):
+        attacks.get("sig", amplitude=10**400)
 
 
 @pytest.mark.parametrize("name", [n for n in attacks.names() if n not in ("cl", "ssba")])

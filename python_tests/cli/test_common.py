@@ -51,6 +51,9 @@ def test_debug_shows_the_traceback() -> None:
 
 def test_ctrl_c_exits_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     code, _, stderr = run(KeyboardInterrupt(), out=tmp_path)
+    assert (code, stderr) == (130, "interrupted. Run the same command again.\n")
+    (tmp_path / "run.json").touch()
+    code, _, stderr = run(KeyboardInterrupt(), out=tmp_path)
     assert code == 130
     assert f"is kept in {tmp_path}; run the same command again to go on" in stderr
 

@@ -187,7 +187,6 @@ def test_what_was_interrupted_is_made_again_by_the_same_command(
     assert first.exit_code == 130
     assert "Run the same command again." in first.stderr
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / ".p.unfinished").mkdir()  # what a kill leaves
     assert invoke(*usual, "--preview", out / "look.png").exit_code == 0
     assert {path.name for path in out.iterdir()} == {
         "bd_train_dataset", "bd_train_dataset.csv", "look.png", "recipe.json", "train.npz",
@@ -203,6 +202,8 @@ def test_nothing_of_the_users_is_written_over(invoke: Invoke, tmp_path: Path) ->
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
     before = {path: path.read_bytes() for path in photos.rglob("*.png")}
+    (tmp_path / "alias").symlink_to(photos)
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine.png")
     out = tmp_path / "p"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
@@ -210,6 +211,10 @@ def test_nothing_of_the_users_is_written_over(invoke: Invoke, tmp_path: Path) ->
         (("--out", photos), "--out: "),
         (("--out", photos / "new"), "lies in the data"),
         (("--out", ""), "is the current folder"),
+        (("--out", "/"), "not empty; choose a new folder"),
+        (("--out", tmp_path / "alias" / "new"), "lies in the data"),
+        (("--out", photos / "none" / ".." / "new"), "lies in the data"),
+        (("--out", out, "--preview", tmp_path / "mine.png"), "mine.png is there already"),
         (("--out", tmp_path / "full"), "not empty; choose a new folder"),
         (("--out", tmp_path / "full" / "mine.txt" / "p"), "mine.txt is a file"),
         (("--out", out, "--preview", photos / "0" / "0.png"), "lies in the data"),
@@ -243,3 +248,25 @@ def test_pictures_without_a_table_need_the_attacks_name_and_target(
     again = invoke(*imported, *made[:4], "--json")
     assert again.exit_code == 0, again.stderr
     assert json.loads(again.stdout)["fingerprint"] == json.loads(first.stdout)["fingerprint"]
+
+
+def test_a_preview_replaces_one_of_before_and_may_lie_in_the_set(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual = ("poison", "--data-dir", "digits", "--limit", 50, "--preview")
+    for name in ("digits", "b"):  # a folder may have the name of a set
+        assert invoke(*usual, "look.png", "--out", name).exit_code == 0
+    inside = tmp_path / "sub" / ".." / "c" / "look.png"
+    (tmp_path / "sub").mkdir()
+    assert invoke(*usual, inside, "--out", "c").exit_code == 0
+    assert (tmp_path / "c" / "look.png").is_file()
+
+
+def test_the_target_is_what_was_said(invoke: Invoke, tmp_path: Path) -> None:
+    usual = ("poison", "--data-dir", "digits", "--limit", 50, "--out", tmp_path / "p")
+    assert invoke(*usual, "--target", "").exit_code == 2
+    assert not (tmp_path / "p").exists()
+    made = invoke(*usual, "--attack", "badnets-all2all")
+    assert "each class's next one" in made.stdout
+    assert "(0.1 of all samples)" in made.stdout
