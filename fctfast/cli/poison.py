@@ -78,7 +78,7 @@ def run(
       fctfast poison --data-dir digits --out poisoned
       fctfast poison --data-dir cifar10.zip --attack blend-signal --target cat --out poisoned
       fctfast poison --data-dir digits --attack sig --rate 0.5 --preview look.png --out poisoned
-      fctfast poison --data-dir cifar-10-batches-py --from-png record/blended --out poisoned
+      fctfast poison --data-dir cifar10.zip --from-png record/x --attack trojan --target 0 --out p
     """
     from fctfast import attacks, io
     from fctfast.data import no_progress, open_dataset, terminal_progress
