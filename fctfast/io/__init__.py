@@ -2,7 +2,8 @@
 
 A file appears under its name only when it is complete: it is written to a temporary name in its
 destination folder, flushed, fsynced and renamed, so a kill at any instant leaves the old file or
-the new one, never half of one. Nothing here reads or writes pickle.
+the new one, never half of one; `atomic_folder` does the same for a folder. Nothing here reads or
+writes pickle.
 """
 
 from __future__ import annotations
