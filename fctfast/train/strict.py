@@ -35,6 +35,7 @@ def build(kind: type[T], raw: Any, where: str) -> T:
     raw = {} if raw is None else raw
     if not isinstance(raw, Mapping):
         raise ValueError(f"{where}: expected keys and values, got {raw!r}")
+    # To a type checker `kind` is any type: that it is a dataclass is the caller's word.
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
     check_keys(raw, fields, where)
     hints = typing.get_type_hints(kind)
