@@ -110,7 +110,7 @@ class Attack(ABC):
         )
 
     def options(self) -> dict[str, Any]:
-        """The attack's options, as a recipe stores them."""
+        """The attack's options, as a recipe stores them: values that JSON can hold."""
         return {f.name: getattr(self, f.name) for f in _options_of(type(self))}
 
 

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from fctfast import attacks
+from fctfast.attacks import registry
 from fctfast.attacks.registry import KINDS
+
+
+@pytest.fixture(autouse=True)
+def own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it: `fctfast attacks` lists whatever is there."""
+    monkeypatch.setattr(registry, "_ATTACKS", dict(registry._ATTACKS))
 
 
 def test_the_attacks_are_there() -> None:
