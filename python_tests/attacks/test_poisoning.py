@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fctfast import attacks
+from fctfast.attacks.badnets_all2one import BadNetsAll2One
 from fctfast.data import ImageSet
 
 Make = Callable[..., ImageSet]
@@ -61,7 +62,7 @@ def test_the_test_trigger_leaves_the_target_class_out(make_set: Make) -> None:
 
 
 def test_all2all_triggers_every_test_sample(make_set: Make) -> None:
-    class Next(type(attacks.get("badnets-all2one"))):  # type: ignore[misc]
+    class Next(BadNetsAll2One):
         kind = "all2all"
 
     clean = make_set()
@@ -74,7 +75,7 @@ def test_all2all_triggers_every_test_sample(make_set: Make) -> None:
 
 
 def test_clean_label_keeps_the_labels(make_set: Make) -> None:
-    class Clean(type(attacks.get("badnets-all2one"))):  # type: ignore[misc]
+    class Clean(BadNetsAll2One):
         kind = "clean-label"
 
     clean = make_set()

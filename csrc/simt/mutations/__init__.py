@@ -7,7 +7,14 @@ those that look like one are listed in `EQUIVALENT` with the reason.
 
 from __future__ import annotations
 
-from mutations import contrastive_views, fct_views, feature_distance, supcon_loss, warp_distance
+from mutations import (
+    contrastive_views,
+    fct_views,
+    feature_distance,
+    feature_maps,
+    supcon_loss,
+    warp_distance,
+)
 from mutations.mutation import Mutation
 
 KINDS = ("barrier", "mask", "index", "rounding", "edge", "constant")
@@ -30,8 +37,8 @@ MUTATIONS = (
     *contrastive_views.MUTATIONS,
     *fct_views.MUTATIONS,
     *feature_distance.FORWARD,
-    *feature_distance.MAPS,
     *feature_distance.BACKWARD,
+    *feature_maps.MUTATIONS,
     *supcon_loss.MUTATIONS,
     *warp_distance.FORWARD,
     *warp_distance.BACKWARD,
