@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,20 @@ def class_folder(tmp_path: Path) -> Callable[..., Path]:
             for number in range(count):
                 (root / name / f"{number:03d}.png").write_bytes(_encode(1000 * label + number))
         return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def zip_of() -> Callable[..., Path]:
+    """zip_of(folder, target, under="a/") -> target, an archive of the folder's files below a/."""
+
+    def make(root: Path, target: Path, *, under: str = "") -> Path:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(root.rglob("*"), reverse=True):
+                if path.is_file() and not path.is_symlink():
+                    archive.write(path, under + str(path.relative_to(root)))
+        return target
 
     return make
 
