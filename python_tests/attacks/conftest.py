@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from fctfast.attacks import Attack, stegastamp_training
 from fctfast.data import ImageSet
@@ -30,6 +31,23 @@ def make_set() -> Callable[..., ImageSet]:
             quarantined=(),
             name="random",
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Callable[..., ImageSet]:
+    """pictures(n, (height, width), channels): soft shapes, in which bits hide as in photographs."""
+
+    def make(n: int, size: tuple[int, int], channels: int, seed: int = 0) -> ImageSet:
+        random = torch.Generator().manual_seed(seed)
+        coarse = torch.rand(n, channels, 4, 4, generator=random)
+        soft = F.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
+        images = soft.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return ImageSet(
+            ids=torch.arange(n), images=images, labels=torch.arange(n) % 4,
+            class_names=("a", "b", "c", "d"),
+        )  # fmt: skip
 
     return make
 

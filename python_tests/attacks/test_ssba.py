@@ -3,15 +3,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctfast import attacks, models, seeding
-from fctfast.attacks import stegastamp_training
+from fctfast import attacks, models
 from fctfast.attacks.ssba import SSBA, STAMP_FILE
 from fctfast.attacks.stegastamp import (
     Stamp,
@@ -26,21 +24,9 @@ from fctfast.attacks.stegastamp import (
 )
 from fctfast.attacks.stegastamp_training import StampTraining, smoothness, trained_stamp
 from fctfast.data import ImageSet, open_dataset
-from fctfast.train.progress import Quiet
 
+Pictures = Callable[..., ImageSet]
 QUICK = StampTraining(steps=200, batch_size=16)
-
-
-def pictures(n: int, size: tuple[int, int], channels: int, seed: int = 0) -> ImageSet:
-    """Soft shapes, which are easier to hide bits in than noise is."""
-    random = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(n, channels, 4, 4, generator=random)
-    soft = F.interpolate(coarse, size=size, mode="bicubic").clamp(0, 1)
-    images = soft.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    return ImageSet(
-        ids=torch.arange(n), images=images, labels=torch.arange(n) % 4,
-        class_names=("a", "b", "c", "d"),
-    )  # fmt: skip
 
 
 def psnr(images: Tensor, changed: Tensor) -> Tensor:
@@ -93,7 +79,7 @@ def test_changes_are_seen_where_the_image_is_smooth() -> None:
 
 @pytest.mark.parametrize(("channels", "size"), [(3, (16, 16)), (1, (16, 20))])
 def test_hidden_bits_come_back_out_of_images_never_seen(
-    channels: int, size: tuple[int, int], cache: Path
+    pictures: Pictures, channels: int, size: tuple[int, int], cache: Path
 ) -> None:
     stamp = trained_stamp(pictures(200, size, channels), bits=4, psnr=30, settings=QUICK)
     images = pictures(100, size, channels, seed=1).images
@@ -105,7 +91,7 @@ def test_hidden_bits_come_back_out_of_images_never_seen(
 
 
 @pytest.mark.parametrize("decibels", [30, 40])
-def test_the_change_is_as_strong_as_the_option_says(decibels: float) -> None:
+def test_the_change_is_as_strong_as_the_option_says(pictures: Pictures, decibels: float) -> None:
     info = StampInfo(bits=4, channels=3, image_size=(32, 32), psnr=decibels)
     net = StegaStamp(info).eval()
     images = pictures(8, (32, 32), 3).images // 2 + 64  # nothing to clip
@@ -116,104 +102,6 @@ def test_the_change_is_as_strong_as_the_option_says(decibels: float) -> None:
     # What a change loses to bytes is its rounding alone.
     hidden = Stamp(net, torch.ones(4).bool()).hide(images)
     assert float((hidden - made).abs().max()) <= 0.501
-
-
-def test_an_encoder_is_trained_once_and_from_its_seed_alone(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = pictures(20, (16, 16), 3)
-    how = {"bits": 4, "psnr": 30.0, "settings": StampTraining(steps=3, batch_size=4)}
-    first = trained_stamp(data, **how)
-    (file,) = (cache / "stegastamps").iterdir()
-    written = file.stat().st_mtime_ns
-    again = trained_stamp(data, **how)
-    assert file.stat().st_mtime_ns == written
-    assert torch.equal(again.hide(data.images), first.hide(data.images))
-    content = file.read_bytes()
-    monkeypatch.setenv("FCTFAST_CACHE", str(tmp_path / "other"))
-    trained_stamp(data, **how)
-    assert (tmp_path / "other" / "stegastamps" / file.name).read_bytes() == content
-    other = trained_stamp(data, **how, seed=1)
-    assert not torch.equal(other.hide(data.images), first.hide(data.images))
-    trained_stamp(pictures(21, (16, 16), 3), **how)
-    assert len(list((tmp_path / "other" / "stegastamps").iterdir())) == 3
-    monkeypatch.setenv("FCTFAST_CACHE", str(cache))
-    file.write_bytes(content[:-100])
-    with pytest.raises(ValueError, match=r"not a readable safetensors file.*delete it, and it is"):
-        trained_stamp(data, **how)
-
-
-def test_what_cannot_be_read_is_said(cache: Path) -> None:
-    class Notes(Quiet):
-        def __init__(self) -> None:
-            self.said: list[str] = []
-
-        def note(self, text: str) -> None:
-            self.said.append(text)
-
-    notes, hardly = Notes(), StampTraining(steps=1, batch_size=4)
-    data = pictures(60, (16, 16), 3)
-    poor = trained_stamp(data, bits=8, psnr=30, settings=hardly, progress=notes)
-    assert poor.measured["bits_right"] < 0.95
-    assert len(notes.said) == 1
-    assert "take fewer bits" in notes.said[0]
-    (file,) = (cache / "stegastamps").iterdir()
-    made = attacks.poison(data, attacks.get("ssba", model=file), rate=0.5)
-    assert made.recipe["measured"] == poor.measured
-    assert poor.measured["images"] == 6
-    assert poor.measured["least_psnr"] > 29.5
-
-
-def test_held_back_images_are_not_trained_on(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    how = {"bits": 4, "psnr": 30.0, "settings": StampTraining(steps=2, batch_size=4)}
-    data = pictures(20, (16, 16), 3)
-    held = seeding.permutation(20, 0, "ssba-held-back")[:2]
-    first = trained_stamp(data, **how)
-    data.images[held] = 0
-    again = trained_stamp(data, **how)
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True)
-    )
-    assert again.measured != first.measured
-
-
-class InterruptedAt(Quiet):
-    """Ctrl-C when a step is over; keeps where the tasks began."""
-
-    def __init__(self, step: int) -> None:
-        self.steps_left = step
-        self.began: list[int] = []
-
-    def task(self, description: str, total: int, *, unit: str = "step", done: int = 0) -> Any:
-        self.began.append(done)
-        return super().task(description, total, unit=unit, done=done)
-
-    def advance(self, steps: int = 1, **facts: float | str) -> None:
-        self.steps_left -= 1
-        if self.steps_left == 0:
-            raise KeyboardInterrupt
-
-
-def test_an_interrupted_training_goes_on_to_the_same_bits(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stegastamp_training, "KEPT_EVERY", 2)
-    data = pictures(20, (16, 16), 3)
-    how = {"bits": 4, "psnr": 30.0, "settings": StampTraining(steps=7, batch_size=4)}
-    progress = InterruptedAt(5)
-    with pytest.raises(KeyboardInterrupt):
-        trained_stamp(data, **how, progress=progress)
-    (state,) = (cache / "stegastamps").iterdir()
-    assert state.name.endswith(".part.safetensors")
-    trained_stamp(data, **how, progress=progress)
-    assert progress.began == [0, 4]
-    (file,) = (cache / "stegastamps").iterdir()
-    monkeypatch.setenv("FCTFAST_CACHE", str(tmp_path / "other"))
-    trained_stamp(data, **how)
-    assert (tmp_path / "other" / "stegastamps" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_a_set_that_was_moved_triggers_its_test_images_by_the_same_encoder(

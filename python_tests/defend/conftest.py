@@ -1,10 +1,17 @@
-"""A small set with a backdoor, and D-BR small enough to run in seconds."""
+"""A small set with a backdoor, and D-BR and D-ST small enough to run in seconds."""
 
 from __future__ import annotations
 
 import pytest
 
-from fctfast.defend import BaseSettings, DBRConfig, RemovalSettings
+from fctfast.defend import (
+    BaseSettings,
+    ClassifierSettings,
+    DBRConfig,
+    DSTConfig,
+    ExtractorSettings,
+    RemovalSettings,
+)
 from fctfast.detect import DetectSettings, FctSettings, ProbeSettings
 from fctfast.train import AugmentSettings, Budget, FitSettings, SGDSettings
 from fctfast.train.recipes import ModelSettings
@@ -31,4 +38,16 @@ def config() -> DBRConfig:
         removal=RemovalSettings(
             budget=Budget(epochs=2), fit=QUICK, augment=AugmentSettings(crop=1, flip=True)
         ),
+    )
+
+
+@pytest.fixture(scope="session")
+def secure(config: DBRConfig) -> DSTConfig:
+    """D-BR's small audit, two passes of each stage."""
+    return DSTConfig(
+        detect=config.detect,
+        extractor=ExtractorSettings(
+            network=ModelSettings(width=4), projection=8, budget=Budget(epochs=2), fit=QUICK
+        ),
+        classifier=ClassifierSettings(budget=Budget(epochs=2), fit=QUICK),
     )
