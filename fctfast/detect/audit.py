@@ -126,12 +126,12 @@ def detect(
         )
         auto = auto_shares(weighed, images.labels, suspected, evidence, rate)
     shares = resolve_shares(chosen.alpha_c, chosen.alpha_p, auto, len(images))
-    how = replace(chosen.score, transform=moment.transform)
     found = judge(evidence)
     if mode == "published":
         found = found.unclear(NO_VERDICT)
-    described = {"mode": mode, "seed": seed, "step": moment.step, "data": moments.fingerprint}
-    described |= asdict(replace(chosen, score=how, mean=mean, std=std))
+    described = asdict(replace(chosen, mean=mean, std=std))
+    described["score"]["transform"] = moment.transform  # the settings name the first of several
+    described |= {"mode": mode, "seed": seed, "step": moment.step, "data": moments.fingerprint}
     scores = Scores.of(
         images, result.score(chosen.score.over_draws), suspected=suspected, **described
     )

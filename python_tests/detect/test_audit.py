@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fctfast.data import ImageSet
-from fctfast.detect import Detection, DetectSettings, detect, fct, moments, snapshots
+from fctfast.detect import Detection, DetectSettings, audit, detect, fct, moments, snapshots
 from fctfast.detect.mixture import TwoGroups
 from fctfast.detect.verdict import Evidence, judge
 from fctfast.models.resnet import ResNet
@@ -262,6 +262,27 @@ def test_moments_are_compared_on_a_sample_and_the_chosen_one_scores_the_set(
     same = detect(small_set, settings=settings, seed=3, out=tmp_path, **ALPHAS)
     assert calls == [len(small_set)]
     assert torch.equal(same.scores.fct, found.scores.fct)
+
+
+def test_the_tau_on_record_is_the_one_that_scored(
+    small_set: ImageSet,
+    small_settings: DetectSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit, "most_telling", lambda taken: taken[-1])  # not the first tau
+    settings = replace(small_settings.under("rotate+affine", "flip+crop"), per_class=25)
+    found = detect(small_set, settings=settings, seed=3, out=tmp_path, **ALPHAS)
+    for kept in (found, Detection.load(tmp_path)):
+        assert kept.settings["score"]["transform"] == "flip+crop"
+        assert list(kept.settings["transforms"]) == ["rotate+affine", "flip+crop"]
+    assert found.probe is not None
+    assert found.info is not None
+    again = fct(
+        found.probe, small_set, mean=found.info.mean, std=found.info.std, seed=3,
+        settings=replace(settings.score, transform=found.settings["score"]["transform"]),
+    )  # fmt: skip
+    assert torch.equal(again.score(settings.score.over_draws), found.scores.fct)
 
 
 @pytest.mark.parametrize(
