@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dbr_study import curve
-from sd_audits import commit, purity
+from plan_runs import commit
+from sd_audits import purity
 from sd_moments import RECIPES, Case, open_clean
 from torch import Tensor, nn
 

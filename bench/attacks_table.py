@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from attacks_case import Bench, not_measured
 from attacks_layout import chosen, lay_out, reaches
-from sd_audits import add_run_options, check_settings
+from plan_runs import Sources, add_run_options, check_settings, rows_in
 from sd_moments import CLEAN, RECIPES, Case
 
 from fctfast import attacks, io
@@ -66,14 +66,13 @@ class Plan:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.sources = {"digits": "digits", **dict(p.split("=", 1) for p in options.source)}
+        self.sources = Sources(options.source)
 
     def run(self, cases: Sequence[Case]) -> None:
         """Go through cases, those of an attack from its smallest rate on."""
         by_attack: dict[str, list[Case]] = {}
         for case in cases:
-            if case.data not in self.sources:
-                print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+            if self.sources.find(case.name, case.data) is None:
                 continue
             by_attack.setdefault(case.attack, []).append(case)
         for attack, ladder in by_attack.items():
@@ -100,7 +99,9 @@ class Plan:
             if part in row and not (part == "clean" and not_measured(row)):
                 return row
         print(f"{case.name}: {part}", file=sys.stderr, flush=True)
-        bench = Bench(case, self.sources[case.data], self.options.work, self.options.test_images)
+        bench = Bench(
+            case, self.sources.paths[case.data], self.options.work, self.options.test_images
+        )
         made = (
             bench.without_poison(row)
             if part == "clean"
@@ -120,15 +121,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a plan or print the table; return the exit code."""
     options = _parser().parse_args(argv)
     if options.part == "table":
-        rows = [io.read_json(path) for path in sorted(options.out.glob("*.json"))]
-        print("\n".join(lay_out(rows)))
+        print("\n".join(lay_out(rows_in(options.out))))
         return 0
     if options.threads:
         torch.set_num_threads(options.threads)
     # Networks that attacks prepare lie with the rest of what a killed run goes on from.
     os.environ.setdefault("FCTFAST_CACHE", str(options.work / "prepared"))
-    Plan(options).run([c for c in PLANS[options.plan] if (options.only or "") in c.name])
-    return 0
+    plan = Plan(options)
+    plan.run([c for c in PLANS[options.plan] if (options.only or "") in c.name])
+    return plan.sources.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

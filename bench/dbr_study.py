@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sd_audits import ATTACKS, add_run_options, attacked
+from plan_runs import Sources, add_run_options, commit, rows_in
+from sd_audits import ATTACKS, attacked
 from sd_moments import CLEAN, RECIPES, Case, open_case
 from torch import Tensor, nn
 
@@ -166,7 +167,12 @@ def repair(
         image_size=recipe.data.image_size,
     )  # fmt: skip
     row = {"curves": {}, "parts": {}, "removal": {}} | row
-    row |= {"case": asdict(case), "test_images": len(test), "versions": versions()}
+    row |= {
+        "case": asdict(case),
+        "test_images": len(test),
+        "versions": versions(),
+        "commit": commit(),
+    }
     if case.attack == CLEAN:
         row["clean"] = {
             name: evaluate(model, test, attacks.get(name), case.target, mean=mean, std=std)
@@ -210,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.part == "table":
         print("\n".join(_table(options.out)))
         return 0
-    sources = dict(pair.split("=", 1) for pair in options.source)
+    sources = Sources(options.source)
     if options.threads:
         torch.set_num_threads(options.threads)
     for case in PLANS[options.plan]:
@@ -221,17 +227,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "clean" in row or ("curves" in row and not _missing(row, options)):
             continue
         _check_settings(result, row, case)
-        if case.data not in sources:
-            print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+        if (source := sources.find(case.name, case.data)) is None:
             continue
         print(case.name, file=sys.stderr, flush=True)
-        row = repair(case, sources[case.data], options, row)
+        row = repair(case, source, options, row)
         io.write_json(result, {**row, "plan": options.plan})
-    return 0
+    return sources.exit_code
 
 
 def _table(folder: Path) -> Iterator[str]:
-    rows = [io.read_json(path) for path in sorted(folder.glob("*.json"))]
+    rows = rows_in(folder)
     clean = {
         (r["case"]["seed"], r["case"]["target"], name): seen["asr"]
         for r in rows

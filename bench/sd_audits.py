@@ -10,18 +10,17 @@ chose the settings is `sd_study.py`; nothing here was looked at for that choice,
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from plan_runs import Sources, add_run_options, check_settings, commit, rows_in
 from sd_moments import CLEAN, Case, open_case, settings_of
 from sd_tables import ALPHAS_C, ALPHAS_P, lay_out, lay_out_alphas
 from torch import Tensor
@@ -36,7 +35,6 @@ from fctfast.detect.snapshots import read_snapshot, sample_of
 from fctfast.memory import keep_freed_memory
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress, resolve_device
-from fctfast.train.differences import differing_keys
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
@@ -141,16 +139,6 @@ def audit(case: Case, source: str, folder: Path) -> dict[str, Any]:
     return row
 
 
-def commit() -> str:
-    """Version of this checkout, for the row."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own words)
-    except FileNotFoundError:  # a lent machine may have no git
-        return "unknown"
-    return made.stdout.strip() or "unknown"
-
-
 def purity(found: Detection, truth: dict[int, bool]) -> dict[str, Any]:
     """Shares of a split against the truth; None of an empty part."""
     split = found.split
@@ -207,10 +195,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a plan or print the table; return the exit code."""
     options = _parser().parse_args(argv)
     if options.part != "run":
-        rows = [io.read_json(path) for path in sorted(options.out.glob("*.json"))]
+        rows = rows_in(options.out)
         print("\n".join(lay_out(rows, PLANS) if options.part == "table" else lay_out_alphas(rows)))
         return 0
-    sources = {"digits": "digits", **dict(pair.split("=", 1) for pair in options.source)}
+    sources = Sources(options.source)
     if options.threads:
         torch.set_num_threads(options.threads)
     for case in PLANS[options.plan]:
@@ -220,38 +208,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if result.exists():
             check_settings(result, asdict(settings_of(case)))
             continue
-        if case.data not in sources:
-            print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+        if (source := sources.find(case.name, case.data)) is None:
             continue
         print(case.name, file=sys.stderr, flush=True)
         resumed = (options.work / case.name).exists()
-        row = audit(case, sources[case.data], options.work / case.name)
+        row = audit(case, source, options.work / case.name)
         io.write_json(result, {**row, "resumed": resumed})
-    return 0
-
-
-def check_settings(
-    result: Path, now: dict[str, Any], sections: Sequence[str] | None = None
-) -> None:
-    """Refuse to take a row of other settings for the one that is asked for.
-
-    Of settings with sections `sections` are those that matter; default: all.
-    """
-    both = io.read_json(result)["settings"], json.loads(json.dumps(now))
-    if sections is not None:
-        both = tuple({name: settings.get(name) for name in sections} for settings in both)
-    differing = differing_keys(*both)
-    if differing:
-        raise SystemExit(f"{result} is of other settings: {'; '.join(differing)}; move it away")
-
-
-def add_run_options(run: argparse.ArgumentParser, plans: Iterable[str]) -> None:
-    """Options of every command that goes through a plan."""
-    run.add_argument("--plan", choices=tuple(plans), required=True, help="which cases")
-    run.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
-    run.add_argument("--work", type=Path, required=True, help="folder that a killed run goes on in")
-    run.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
-    run.add_argument("--threads", type=int, help="default: torch's")
+    return sources.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from fctfast import io
 from fctfast.detect import FctResult, Scores, check_collapse
+from fctfast.detect.evidence import Evidence, log_scores, suspected_samples, weigh
 from fctfast.detect.split import ALPHA_C, ALPHA_P
-from fctfast.detect.verdict import Evidence, log_scores, suspected_samples, weigh
 from fctfast.report.metrics import auroc
 
 RECIPE_DRAWS = 3

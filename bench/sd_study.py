@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from plan_runs import Sources, add_source
 from sd_moments import CLEAN, Case, collect, observe_again
 from sd_rows import case_rows
 
@@ -60,20 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
-    sources = {"digits": "digits", **dict(pair.split("=", 1) for pair in options.source)}
+    sources = Sources(options.source)
     if options.threads:
         torch.set_num_threads(options.threads)
     for case in tuning():
         if options.only and options.only not in case.name:
             continue
-        if case.data not in sources:
-            print(f"{case.name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+        if (source := sources.find(case.name, case.data)) is None:
             continue
         print(case.name, file=sys.stderr, flush=True)
-        folder = collect(case, sources[case.data], options.work, make_progress(quiet=False))
+        folder = collect(case, source, options.work, make_progress(quiet=False))
         for transform in options.under:
-            observe_again(folder, sources[case.data], transform, options.draws)
-    return 0
+            observe_again(folder, source, transform, options.draws)
+    return sources.exit_code
 
 
 def _table(folder: Path) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         if name != "table":
             part.add_argument("--work", type=Path, required=True, help="folder of the moments")
         if name == "collect":
-            part.add_argument("--source", action="append", default=[], metavar="DATA=PATH")
+            add_source(part)
             part.add_argument("--only", metavar="TEXT", help="cases whose name holds this")
             part.add_argument("--threads", type=int, help="default: torch's")
             part.add_argument(

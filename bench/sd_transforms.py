@@ -20,10 +20,10 @@ from sd_rows import quality
 
 from fctfast import io
 from fctfast.detect import FctSettings, Scores, fct, weigh
+from fctfast.detect.evidence import suspected_samples
 from fctfast.detect.probe import describe
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.transforms import names
-from fctfast.detect.verdict import suspected_samples
 from fctfast.memory import keep_freed_memory
 from fctfast.train.versions import versions
 

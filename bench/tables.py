@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sd_audits import ATTACKS, add_run_options, attacked, check_settings
+from plan_runs import Sources, add_run_options, check_settings, rows_in
+from sd_audits import ATTACKS, attacked
 from sd_moments import CLEAN, RECIPES, Case, open_case
 from torch import Tensor
 
@@ -152,10 +153,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a plan or print the tables; return the exit code."""
     options = _parser().parse_args(argv)
     if options.part == "table":
-        rows = [io.read_json(path) for path in sorted(options.out.glob("*.json"))]
-        print("\n".join(lay_out(rows)))
+        print("\n".join(lay_out(rows_in(options.out))))
         return 0
-    sources = {"digits": "digits", **dict(pair.split("=", 1) for pair in options.source)}
+    sources = Sources(options.source)
     if options.threads:
         torch.set_num_threads(options.threads)
     for case in PLANS[options.plan]:
@@ -171,13 +171,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             if result.exists():
                 check_settings(result, asdict(config))
                 continue
-            if case.data not in sources:
-                print(f"{name}: left out, no --source {case.data}=PATH", file=sys.stderr)
+            if (source := sources.find(name, case.data)) is None:
                 continue
             print(name, file=sys.stderr, flush=True)
-            bench = bench or Bench(case, sources[case.data], options.work, options.test_images)
+            bench = bench or Bench(case, source, options.work, options.test_images)
             io.write_json(result, json.loads(json.dumps(bench.run(config))))
-    return 0
+    return sources.exit_code
 
 
 def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -74,6 +74,7 @@ def run(
       fctfast dst --data-dir images --extractor s-ctl --classifier ce --out runs/baseline2
     """
     from fctfast.defend import DST
+    from fctfast.defend.given import check_same_data
     from fctfast.detect import Detection
     from fctfast.train import make_progress
 
@@ -117,6 +118,8 @@ def run(
     if earlier is not None:
         given = Detection.load(earlier).resplit(*choices.shares(alpha_c, alpha_p))
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
+    if given is not None:  # before a folder is made that remembers this detection
+        check_same_data(given, data)
     config = asked.secure_config(chosen, data.channels, **losses)
     out = out or runs.default_out("dst", data_dir)
     facts = {

@@ -15,6 +15,7 @@ from typing import Any
 from fctfast.detect.audit import detect
 from fctfast.detect.batch_norm import recompute_batch_norm
 from fctfast.detect.detection import Detection
+from fctfast.detect.evidence import Evidence, VerdictThresholds, weigh
 from fctfast.detect.fct import FctResult, FctSettings, fct
 from fctfast.detect.guards import Health, check_collapse
 from fctfast.detect.l_intra import l_intra
@@ -24,7 +25,7 @@ from fctfast.detect.scores import Scores
 from fctfast.detect.scoring import score
 from fctfast.detect.settings import DetectSettings
 from fctfast.detect.split import Split, split_scores
-from fctfast.detect.verdict import Evidence, Verdict, VerdictThresholds, verdict, weigh
+from fctfast.detect.verdict import Verdict, verdict
 
 __all__ = [
     "DetectSettings",

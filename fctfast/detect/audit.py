@@ -10,6 +10,7 @@ import torch
 
 from fctfast.data import ImageSet
 from fctfast.detect.detection import Detection
+from fctfast.detect.evidence import suspected_samples
 from fctfast.detect.moments import Moments
 from fctfast.detect.probe import describe
 from fctfast.detect.rate import poison_rate
@@ -19,7 +20,7 @@ from fctfast.detect.settings import DetectSettings
 from fctfast.detect.shares import PAPER, Share, auto_shares, resolve_shares
 from fctfast.detect.snapshots import evidence_of, most_telling
 from fctfast.detect.split import split_scores
-from fctfast.detect.verdict import judge, suspected_samples
+from fctfast.detect.verdict import judge
 from fctfast.train import Progress, resolve_device
 from fctfast.train.recipes import Recipe, load_recipe
 

@@ -12,7 +12,8 @@ ZERO_NORM = 1e-3
 """Features shorter than this share of the mean length count as zero."""
 
 MAX_ZERO_SHARE = 0.05
-MIN_ACCURACY_OVER_CHANCE = 1.5
+OVER_CHANCE = 0.5
+"""Accuracy begins at chance * (1 + this * (1 - chance)): .145 of ten classes, .625 of two."""
 MIN_SPREAD = 1e-6
 
 
@@ -79,6 +80,7 @@ def check_collapse(
     # One sample alone has no other to differ from.
     if spread < MIN_SPREAD and fct.numel() != 1:
         reasons.append("every sample has the same score")
-    if accuracy is not None and accuracy < MIN_ACCURACY_OVER_CHANCE / num_classes:
+    chance = 1 / num_classes
+    if accuracy is not None and accuracy < chance * (1 + OVER_CHANCE * (1 - chance)):
         reasons.append(f"training accuracy {accuracy:.3f} is no better than chance")
     return Health(zero, accuracy, spread, tuple(reasons))

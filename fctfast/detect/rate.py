@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fctfast.detect.evidence import UNMOVED, Evidence, VerdictThresholds, log_scores
 from fctfast.detect.mixture import two_groups
-from fctfast.detect.verdict import UNMOVED, Evidence, VerdictThresholds, log_scores
 from fctfast.seeding import derive_seed
 from fctfast.train.progress import Progress, Quiet
 
@@ -70,7 +70,9 @@ def poison_rate(
     suspected = chosen.suspected(limits)
     if not suspected:
         return None
-    shares = {c: float((labels == c).double().mean()) for c in suspected}
+    # The groups were fitted to what tau moves: a black image is in neither.
+    moved = fct > UNMOVED
+    shares = {c: float(((labels == c) & moved).double().mean()) for c in suspected}
     estimate = _total(chosen, shares)
     ends = [estimate]
     ends += [

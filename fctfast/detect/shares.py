@@ -8,9 +8,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from fctfast.detect.evidence import Evidence, log_scores
 from fctfast.detect.rate import PoisonRate
 from fctfast.detect.split import ALPHA_C, ALPHA_P, check_alphas
-from fctfast.detect.verdict import Evidence, log_scores
 
 Share: TypeAlias = float | str
 AUTO = "auto"

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.detect.batch_norm import keep_statistics, recompute_batch_norm, statistics_batches
+from fctfast.detect.evidence import Evidence, weigh
 from fctfast.detect.fct import FctResult, FctSettings, fct
 from fctfast.detect.guards import Health, check_collapse
 from fctfast.detect.mixture import MIN_GROUP
-from fctfast.detect.verdict import Evidence, weigh
 from fctfast.seeding import permutation
 from fctfast.train import Progress
 from fctfast.train.differences import differing_keys
@@ -182,10 +182,17 @@ def evidence_of(
     """
     # Scores that are not finite are for the collapse check to report; as evidence they are none.
     finite = result.score("geometric").nan_to_num(0.0, 0.0, 0.0)
-    group = MIN_GROUP
-    if of is not None and of is not data:
-        group = max(SAMPLE_GROUP, math.ceil(MIN_GROUP * len(data) / len(of)))
-    return weigh(finite, data.labels, data.num_classes, min_group=group, progress=progress)
+    whole, group = data if of is None else of, MIN_GROUP
+    if whole is not data:
+        group = max(SAMPLE_GROUP, math.ceil(MIN_GROUP * len(data) / len(whole)))
+    return weigh(
+        finite,
+        data.labels,
+        data.num_classes,
+        min_group=group,
+        sizes=torch.bincount(whole.labels, minlength=data.num_classes),
+        progress=progress,
+    )
 
 
 def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:

@@ -12,8 +12,9 @@ import torch
 
 from fctfast.data import ImageSet
 from fctfast.detect import Detection, DetectSettings, audit, detect, fct, moments, snapshots
+from fctfast.detect.evidence import Evidence
 from fctfast.detect.mixture import TwoGroups
-from fctfast.detect.verdict import Evidence, judge
+from fctfast.detect.verdict import judge
 from fctfast.models.resnet import ResNet
 from fctfast.train import Budget
 
@@ -133,7 +134,7 @@ def test_published_measures_but_does_not_judge(
 ) -> None:
     # A clean set's classes form two groups there, too: 9 of 10 did on CIFAR-10 with one poisoned.
     apart = TwoGroups((0.0, 9.0), (1.0, 1.0), upper_share=0.5, gain=99.0, samples=60)
-    twice = judge(Evidence((apart, apart), (0.0, 0.0)))
+    twice = judge(Evidence((apart, apart), (0.0, 0.0), (0.75, 0.75)))
     assert twice.evidence == "yes"
     monkeypatch.setattr(sys.modules["fctfast.detect.audit"], "judge", lambda _: twice)
     found = detect(small_set, mode="published", settings=small_settings, **ALPHAS)

@@ -33,6 +33,14 @@ def test_chance_accuracy_collapses_but_a_missing_classifier_does_not() -> None:
     assert health.training_accuracy is None
 
 
+def test_of_two_classes_half_is_chance_and_three_quarters_are_not() -> None:
+    labels = torch.arange(200) % 2
+    for right, collapsed in ((120, True), (130, False), (150, False)):
+        predicted = torch.where(torch.arange(200) < right, labels, 1 - labels)
+        health = check_collapse(torch.rand(200), torch.ones(200), predicted, labels, 2)
+        assert health.collapsed is collapsed
+
+
 def test_equal_or_non_finite_scores_collapse() -> None:
     assert check_collapse(torch.full((100,), 2.0), torch.ones(100), LABELS, LABELS, 10).collapsed
     # One sample alone has no other to differ from.

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fctfast.detect import rate as rate_module
+from fctfast.detect.evidence import weigh
 from fctfast.detect.rate import poison_rate
-from fctfast.detect.verdict import weigh
 
 CLASSES = 5
 
@@ -62,6 +62,16 @@ def test_other_moments_widen_it_if_they_suspect_the_same_class() -> None:
     # One that suspects nobody says nothing.
     nobody = weigh(torch.rand(4000, dtype=torch.float64) + 1, labels, CLASSES)
     assert poison_rate(fct, labels, chosen, [nobody]) == alone
+
+
+def test_samples_that_tau_does_not_move_are_not_poison() -> None:
+    fct, labels, truth = poisoned_set(0, 0.1, 5.0)
+    black = torch.arange(len(fct) + 400) >= len(fct)  # of the target class, in neither group
+    fct = torch.cat([fct, torch.zeros(400, dtype=torch.float64)])
+    labels = torch.cat([labels, torch.full((400,), 2)])
+    found = poison_rate(fct, labels, weigh(fct, labels, CLASSES))
+    assert found is not None
+    assert found.rate == pytest.approx(truth * float((~black).double().mean()), abs=0.005)
 
 
 def test_without_evidence_there_is_no_estimate() -> None:

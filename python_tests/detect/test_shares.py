@@ -9,8 +9,8 @@ import torch
 
 from fctfast.data import ImageSet
 from fctfast.detect import DetectSettings, PoisonRate, detect
+from fctfast.detect.evidence import suspected_samples, weigh
 from fctfast.detect.shares import auto_shares, check_shares, resolve_shares
-from fctfast.detect.verdict import suspected_samples, weigh
 
 CLASSES = 4
 

@@ -9,6 +9,7 @@ import torch
 
 from fctfast.data import ImageSet
 from fctfast.detect import FctResult, FctSettings
+from fctfast.detect.evidence import Evidence
 from fctfast.detect.guards import Health
 from fctfast.detect.mixture import TwoGroups
 from fctfast.detect.snapshots import (
@@ -18,7 +19,6 @@ from fctfast.detect.snapshots import (
     sample_of,
     take_snapshots,
 )
-from fctfast.detect.verdict import Evidence
 from fctfast.io import write_tensors
 from fctfast.models import create_model
 
@@ -30,7 +30,10 @@ def snapshot(
 ) -> Snapshot:
     groups = TwoGroups((0.0, separation), (1.0, 1.0), 0.5, 1e3, 200)
     nothing = FctResult(torch.empty(1, 0), torch.empty(0), torch.empty(0, dtype=torch.int64))
-    health, evidence = Health(0.0, 0.9, 1.0, reasons), Evidence((None, groups), (0.0, 0.0))
+    health, evidence = (
+        Health(0.0, 0.9, 1.0, reasons),
+        Evidence((None, groups), (0.0, 0.0), (0.75, 0.75)),
+    )
     return Snapshot(step, transform, nothing, {}, health, evidence)
 
 

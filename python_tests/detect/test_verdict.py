@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from fctfast.detect import Verdict, VerdictThresholds, verdict
-from fctfast.detect.verdict import suspected_samples, weigh
+from fctfast.detect.evidence import suspected_samples, weigh
+from fctfast.detect.verdict import judge
 from fctfast.train.progress import Quiet
 
 CLASSES = 5
@@ -90,6 +91,33 @@ def test_a_tail_of_easy_samples_is_not_poison() -> None:
     easy = torch.arange(len(fct)) % 10 == 0
     fct = torch.where(easy, fct * 1e-4, fct)
     assert verdict(fct, labels, CLASSES).evidence == "no"
+    fct, labels = clean(3)
+    easy = (labels == 4) & (torch.arange(len(fct)) % 10 == 9) & (torch.rand(len(fct)) < 0.3)
+    seen = verdict(torch.where(easy, fct * 1e-4, fct), labels, CLASSES)
+    assert seen.evidence == "no"
+    assert seen.class_separation[4] == 0.0
+    assert "% of it lies in the upper one" in seen.reasons[1]
+
+
+@pytest.mark.parametrize(("classes", "rate", "each"), [(40, 0.1, 200), (100, 0.1, 120)])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_of_many_classes_the_target_s_is_poison_for_the_most_part(
+    classes: int, rate: float, each: int, sampled: bool
+) -> None:
+    labels = torch.arange(classes * each) % classes
+    fct = torch.randn(len(labels), generator=torch.Generator().manual_seed(5)).double().exp()
+    poisoned = (labels != 7) & (torch.rand(len(labels)) < rate)
+    labels = torch.where(poisoned, 7, labels)
+    fct = torch.where(poisoned, fct * 300, fct)
+    sizes = torch.bincount(labels, minlength=classes)
+    assert float(poisoned.sum() / sizes[7]) > 0.75
+    if sampled:  # as many of each class as of the smallest: the sizes are no longer seen
+        few = torch.cat([(labels == c).nonzero().flatten()[:400] for c in range(classes)])
+        fct, labels, poisoned = fct[few], labels[few], poisoned[few]
+    seen = weigh(fct, labels, classes, min_group=10, sizes=sizes)
+    assert judge(seen).suspected_classes == (7,)
+    found = suspected_samples(fct, labels, seen)
+    assert float((found == poisoned).double().mean()) > 0.999
 
 
 def test_small_classes_are_passed_over_and_the_summary_is_json() -> None:

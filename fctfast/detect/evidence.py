@@ -1,0 +1,175 @@
+"""How much the scores of a moment look like those of a poisoned set: two groups inside a class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fctfast.detect.mixture import MIN_GROUP, TwoGroups, two_groups
+from fctfast.train.progress import Progress, Quiet
+
+MAX_UPPER_SHARE = 0.75
+"""A class most of which lies in its upper group has a tail of easy samples, not of poison ..."""
+
+ORDINARY = 0.5
+"""... unless what remains is still a class: this share of the median class at least. Where classes
+are many, the target's is poison for the most part: 10/11 of it at 100 classes and a tenth."""
+
+SHOWN_FROM = 20
+"""Classes, from which on weighing them takes long enough to be reported."""
+
+UNMOVED = 1e-30
+"""A score below this is none: tau left every pixel where it was."""
+
+
+@dataclass(frozen=True)
+class VerdictThresholds:
+    """Where evidence begins (docs/method.md has the measurements behind it).
+
+    Args:
+        separation_yes: separation inside a class from which there is evidence.
+        separation_no: separation below which there is none.
+    """
+
+    separation_yes: float = 3.5
+    separation_no: float = 3.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the scores of one moment show, before it is judged.
+
+    Args:
+        classes: the two groups fitted to the log-scores of each class; None where it has too few
+            samples.
+        others: for each class the median log-score of all other samples.
+        max_shares: for each class the largest share of it that can be poison.
+    """
+
+    classes: tuple[TwoGroups | None, ...]
+    others: tuple[float, ...]
+    max_shares: tuple[float, ...]
+
+    @property
+    def class_separation(self) -> tuple[float | None, ...]:
+        """Separation of each class's two groups; 0 where they cannot be poison and clean.
+
+        Poison is more sensitive than most of the set, and not most of its class: a class whose
+        lower group is what stands apart has easy samples instead.
+        """
+        return tuple(
+            None
+            if c is None
+            else c.separation
+            if c.upper_share <= max_share and c.means[1] > others
+            else 0.0
+            for c, others, max_share in self._each()
+        )
+
+    def set_aside(self, limits: VerdictThresholds) -> tuple[tuple[int, TwoGroups], ...]:
+        """Classes of two groups apart whose upper one is too much of the class to be poison."""
+        return tuple(
+            (number, c)
+            for number, (c, others, max_share) in enumerate(self._each())
+            if c is not None
+            and c.upper_share > max_share
+            and c.means[1] > others
+            and c.separation >= limits.separation_yes
+        )
+
+    def _each(self) -> Iterator[tuple[TwoGroups | None, float, float]]:
+        return zip(self.classes, self.others, self.max_shares, strict=True)
+
+    @property
+    def separation(self) -> float:
+        """The largest of any class."""
+        return max((s for s in self.class_separation if s is not None), default=0.0)
+
+    def suspected(self, limits: VerdictThresholds) -> tuple[int, ...]:
+        """The classes with evidence, the clearest first."""
+        known = [(s, -c) for c, s in enumerate(self.class_separation) if s is not None]
+        return tuple(-c for s, c in sorted(known, reverse=True) if s >= limits.separation_yes)
+
+
+def weigh(
+    fct: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    *,
+    min_group: int = MIN_GROUP,
+    sizes: Tensor | None = None,
+    progress: Progress | None = None,
+) -> Evidence:
+    """Measure how much the scores look like those of a poisoned set.
+
+    A backdoor makes two groups of scores inside the class it targets: the poisoned samples, which
+    a transformation throws to another cluster, and the clean ones. Log-scores of a clean class are
+    close to one Gaussian.
+
+    Args:
+        fct: floating [N], finite; the geometric mean over draws has the smoothest distribution.
+        labels: int64 [N], as given with the data.
+        num_classes: C.
+        min_group: smallest group of samples that counts inside a class.
+        sizes: int64 [C], samples of each class in the set that the scores are a sample of; default:
+            those of the labels.
+        progress: where to report, if there are more than SHOWN_FROM classes (a tenth of a second
+            each); default nowhere.
+
+    Returns:
+        The measurements. Samples that tau does not move (a black image turned is the same image)
+        are left out: they are a group of their own, and none of a backdoor's.
+    """
+    logs, moved = log_scores(fct), fct > UNMOVED
+    classes, others = [], []
+    shown = progress if progress and num_classes > SHOWN_FROM else Quiet()
+    with shown.task("evidence", num_classes, unit="class") as task:
+        for number in range(num_classes):
+            inside = labels == number
+            rest = logs[~inside & moved]
+            classes.append(two_groups(logs[inside & moved], min_group))
+            others.append(float(rest.median()) if rest.numel() else -math.inf)
+            task.advance()
+    counts = torch.bincount(labels, minlength=num_classes) if sizes is None else sizes
+    return Evidence(tuple(classes), tuple(others), _max_shares(counts))
+
+
+def _max_shares(sizes: Tensor) -> tuple[float, ...]:
+    filled = sizes[sizes > 0].double()
+    ordinary = ORDINARY * float(filled.median()) if filled.numel() else 0.0
+    return tuple(max(MAX_UPPER_SHARE, 1 - ordinary / max(1, n)) for n in sizes.tolist())
+
+
+def log_scores(fct: Tensor) -> Tensor:
+    """Logarithm of scores, float64; a score of 0 counts as the smallest number there is."""
+    return fct.double().clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def suspected_samples(
+    fct: Tensor, labels: Tensor, seen: Evidence, thresholds: VerdictThresholds | None = None
+) -> Tensor:
+    """Find the samples in the upper group of a class with evidence.
+
+    Inside the class that a backdoor targets its poisoned samples stand apart by more than they do
+    from the most sensitive samples of other classes, so these come first in the order of suspicion.
+
+    Args:
+        fct: floating [N], the scores that were weighed.
+        labels: int64 [N].
+        seen: from :func:`weigh`.
+        thresholds: default :class:`VerdictThresholds`.
+
+    Returns:
+        bool [N], False everywhere without evidence.
+    """
+    logs = log_scores(fct)
+    found = torch.zeros(fct.numel(), dtype=torch.bool)
+    for number in seen.suspected(thresholds or VerdictThresholds()):
+        groups = seen.classes[number]
+        if groups is not None:
+            found |= (labels == number) & (groups.posterior(logs) > 0.5)
+    return found
