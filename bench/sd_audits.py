@@ -75,6 +75,7 @@ PLANS: dict[str, list[Case]] = {
     "low": attacked("cifar10", 0.03, 3, JUDGED),
     "fresh": attacked("cifar10", 0.1, 3, [13]),
     "five": attacked("cifar10", 0.05, 3, JUDGED),
+    "digits": attacked("digits", 0.1, 3, JUDGED),
     "clean": _clean(),
     "published": attacked("cifar10", 0.1, 3, JUDGED, mode="published"),
     "published-fashion": attacked("fashion-mnist", 0.1, 3, JUDGED, mode="published"),
