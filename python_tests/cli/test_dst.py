@@ -113,3 +113,17 @@ def test_the_size_and_the_precision_asked_for_reach_every_stage(
     for stage in ("extractor", "classifier"):
         assert config[stage]["fit"]["precision"] == "bfloat16"
     assert load_model(tmp_path / "run" / "secure.safetensors")[1].image_size == (20, 20)
+
+
+@pytest.mark.parametrize("command", ["dbr", "dst"])
+def test_a_detection_of_other_data_leaves_no_folder_behind(
+    invoke: Invoke, audited: tuple[Path, Path], tiny: Path, tmp_path: Path, command: str
+) -> None:
+    _, run = audited
+    out = tmp_path / "out"
+    result = invoke(
+        command, "--data-dir", "digits", "--recipe", tiny, "--detection", run, "--out", out
+    )
+    assert result.exit_code == 2
+    assert "the detection is of other data than 'digits train'" in result.stderr
+    assert not out.exists()  # the right data with the same --out would be refused as another run
