@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fctfast.detect.mixture import MIN_GROUP, TwoGroups, two_groups
+from fctfast.detect.mixture import MIN_GROUP, TwoGroups, groups_of_each
 from fctfast.train.progress import Progress, Quiet
 
 MAX_UPPER_SHARE = 0.75
@@ -20,7 +20,7 @@ ORDINARY = 0.5
 are many, the target's is poison for the most part: 10/11 of it at 100 classes and a tenth."""
 
 SHOWN_FROM = 20
-"""Classes, from which on weighing them takes long enough to be reported."""
+"""Classes that are weighed together; more than these are reported."""
 
 UNMOVED = 1e-30
 """A score below this is none: tau left every pixel where it was."""
@@ -117,25 +117,43 @@ def weigh(
         min_group: smallest group of samples that counts inside a class.
         sizes: int64 [C], samples of each class in the set that the scores are a sample of; default:
             those of the labels.
-        progress: where to report, if there are more than SHOWN_FROM classes (a tenth of a second
-            each); default nowhere.
+        progress: where to report, if there are more than SHOWN_FROM classes; default nowhere.
 
     Returns:
         The measurements. Samples that tau does not move (a black image turned is the same image)
         are left out: they are a group of their own, and none of a backdoor's.
     """
-    logs, moved = log_scores(fct), fct > UNMOVED
-    classes, others = [], []
+    moved = fct > UNMOVED
+    logs, inside = log_scores(fct)[moved], labels[moved]
+    counts = torch.bincount(inside, minlength=num_classes).tolist()
+    parts = torch.split(logs[inside.argsort(stable=True)], counts)
+    classes: list[TwoGroups | None] = []
     shown = progress if progress and num_classes > SHOWN_FROM else Quiet()
     with shown.task("evidence", num_classes, unit="class") as task:
-        for number in range(num_classes):
-            inside = labels == number
-            rest = logs[~inside & moved]
-            classes.append(two_groups(logs[inside & moved], min_group))
-            others.append(float(rest.median()) if rest.numel() else -math.inf)
-            task.advance()
-    counts = torch.bincount(labels, minlength=num_classes) if sizes is None else sizes
-    return Evidence(tuple(classes), tuple(others), _max_shares(counts))
+        for first in range(0, num_classes, SHOWN_FROM):
+            some = parts[first : first + SHOWN_FROM]
+            classes += groups_of_each(some, min_group)
+            task.advance(len(some))
+    sizes = torch.bincount(labels, minlength=num_classes) if sizes is None else sizes
+    others = _medians_of_others(logs, inside, counts)
+    return Evidence(tuple(classes), others, _max_shares(sizes))
+
+
+def _medians_of_others(values: Tensor, labels: Tensor, counts: list[int]) -> tuple[float, ...]:
+    """For each class the (lower) median of all other values; sorts them once."""
+    order = values.argsort()
+    ranks = torch.split(labels[order].argsort(stable=True), counts)  # of each class's values
+    medians = []
+    for own in ranks:
+        middle = (values.numel() - own.numel() - 1) // 2  # among the others
+        if middle < 0:
+            medians.append(-math.inf)
+            continue
+        # Of its own values those count that have at most `middle` others before them.
+        before = own - torch.arange(own.numel())
+        skipped = int(torch.searchsorted(before, middle, right=True))
+        medians.append(float(values[order[middle + skipped]]))
+    return tuple(medians)
 
 
 def _max_shares(sizes: Tensor) -> tuple[float, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
+
+from fctfast.detect.em import fit_two
 
 MIN_SAMPLES = 40
 MIN_GROUP = 20
@@ -73,42 +75,48 @@ class TwoGroups:
 
 
 def two_groups(values: Tensor, min_group: int = MIN_GROUP) -> TwoGroups | None:
-    """Fit two Gaussian groups, and one, to values.
+    """Fit two Gaussian groups, and one, to values; see :func:`groups_of_each`."""
+    return groups_of_each([values], min_group)[0]
+
+
+def groups_of_each(columns: Sequence[Tensor], min_group: int = MIN_GROUP) -> list[TwoGroups | None]:
+    """Fit two Gaussian groups, and one, to the values of each column.
 
     Fewer than `min_group` values beyond a fence on either side are set aside: a single value far
     off would use up the second Gaussian, or widen the first, and hide a group that matters.
 
     Args:
-        values: floating [N], finite.
+        columns: floating [N_i] each, finite.
         min_group: smallest group that counts, default MIN_GROUP.
 
     Returns:
-        The likeliest of the fits from several starts; None for fewer than MIN_SAMPLES values or
-        values that are all equal.
+        For each the likeliest of the fits from several starts; None for fewer than MIN_SAMPLES
+        values or values that are all equal.
 
     Source: Ashman, Bird and Zepf, AJ 1994 (the separation); Dempster, Laird and Rubin 1977 (EM).
     """
-    x = _inside_fences(values.double().numpy(), min_group)
-    centre, width = float(x.mean()) if x.size else 0.0, float(x.std()) if x.size else 0.0
-    if x.size < MIN_SAMPLES or not width > 0:
-        return None
-    z = (x - centre) / width
-    fits = [fit for cut in CUTS if (fit := _fit(z, float(np.quantile(z, cut)))) is not None]
-    if not fits:
-        return None
-    best = max(fits, key=lambda fit: float(fit.lower_bound_))
-    order = np.argsort(best.means_[:, 0])
-    means = best.means_[order, 0] * width + centre
-    deviations = np.sqrt(best.covariances_[order, 0, 0]) * width
+    found: list[TwoGroups | None] = [None] * len(columns)
+    rows, scales = [], []
+    for number, values in enumerate(columns):
+        x = _inside_fences(values.double().numpy(), min_group)
+        centre, width = (float(x.mean()), float(x.std())) if x.size else (0.0, 0.0)
+        if x.size >= MIN_SAMPLES and width > 0:
+            rows.append((x - centre) / width)
+            scales.append((number, centre, width))
     single = -0.5 * (math.log(2 * math.pi) + 1)  # log-likelihood a value of the standard normal
-    return TwoGroups(
-        means=(float(means[0]), float(means[1])),
-        deviations=(float(deviations[0]), float(deviations[1])),
-        upper_share=float(best.weights_[order[1]]),
-        gain=float(best.score(z[:, None]) - single) * x.size,
-        samples=int(x.size),
-        min_group=min_group,
-    )
+    for (number, centre, width), z, fit in zip(scales, rows, fit_two(rows, CUTS), strict=True):
+        if fit is None:
+            continue
+        low, high = np.argsort(fit.means, kind="stable")
+        found[number] = TwoGroups(
+            means=(fit.means[low] * width + centre, fit.means[high] * width + centre),
+            deviations=(fit.deviations[low] * width, fit.deviations[high] * width),
+            upper_share=fit.weights[high],
+            gain=(fit.log_likelihood - single) * z.size,
+            samples=z.size,
+            min_group=min_group,
+        )
+    return found
 
 
 def _inside_fences(x: np.ndarray, min_group: int) -> np.ndarray:
@@ -122,22 +130,3 @@ def _inside_fences(x: np.ndarray, min_group: int) -> np.ndarray:
         if 0 < far.sum() < min_group:
             kept &= ~far
     return x[kept]
-
-
-def _fit(z: np.ndarray, cut: float) -> GaussianMixture | None:
-    below, above = z[z < cut], z[z >= cut]
-    if len(below) < 2 or len(above) < 2:
-        return None
-    spread = np.maximum([below.var(), above.var()], 1e-3)
-    mixture = GaussianMixture(
-        2,
-        weights_init=[len(below) / len(z), len(above) / len(z)],
-        means_init=[[below.mean()], [above.mean()]],
-        precisions_init=(1 / spread)[:, None, None],
-        init_params="random_from_data",  # nothing is drawn: all three are given
-        reg_covar=1e-4,  # a group as narrow as a hundredth of the whole is a repeated value
-        max_iter=200,
-        tol=1e-4,
-        random_state=0,
-    )
-    return mixture.fit(z[:, None])

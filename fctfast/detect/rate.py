@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fctfast.detect.evidence import UNMOVED, Evidence, VerdictThresholds, log_scores
-from fctfast.detect.mixture import two_groups
+from fctfast.detect.mixture import groups_of_each
 from fctfast.seeding import derive_seed
 from fctfast.train.progress import Progress, Quiet
 
@@ -98,10 +98,12 @@ def _bootstrap(
             values = logs[(labels == number) & moved]
             # NumPy promises this stream's bits; torch's generators may change.
             stream = np.random.Generator(np.random.Philox(key=derive_seed(seed, "rate", number)))
-            for k in range(RESAMPLES):
-                rows = stream.integers(0, values.numel(), values.numel())
-                groups = two_groups(values[torch.from_numpy(rows)])
+            drawn = [
+                values[torch.from_numpy(stream.integers(0, values.numel(), values.numel()))]
+                for _ in range(RESAMPLES)
+            ]
+            for k, groups in enumerate(groups_of_each(drawn)):
                 totals[k] += share * (groups.upper_share if groups is not None else 0.0)
-                task.advance()
+            task.advance(RESAMPLES)
     tail = (1 - COVERAGE) / 2
     return [float(totals.quantile(tail)), float(totals.quantile(1 - tail))]

@@ -130,6 +130,18 @@ def test_small_classes_are_passed_over_and_the_summary_is_json() -> None:
     assert Verdict.from_summary(json.loads(json.dumps(seen.summary()))) == seen
 
 
+@pytest.mark.parametrize("distinct", [3, 1000])
+def test_others_are_the_samples_of_all_other_classes(distinct: int) -> None:
+    made = torch.Generator().manual_seed(8)
+    labels = torch.randint(0, 7, (501,), generator=made) ** 2 % 7  # some classes have nobody
+    fct = torch.randint(0, distinct, (501,), generator=made).double()
+    others = weigh(fct, labels, 7).others
+    for number in range(7):
+        rest = fct[(labels != number) & (fct > 0)].log()
+        assert others[number] == float(rest.median())
+    assert weigh(fct[:0], labels[:0], 2).others == (-math.inf, -math.inf)
+
+
 def test_scores_of_zero_do_not_break_it() -> None:
     fct, labels = clean(5)
     fct[::7] = 0.0
