@@ -166,13 +166,8 @@ def repair(
         source, split="test", limit=options.test_images, seed=case.seed,
         image_size=recipe.data.image_size,
     )  # fmt: skip
-    row = {"curves": {}, "parts": {}, "removal": {}} | row
-    row |= {
-        "case": asdict(case),
-        "test_images": len(test),
-        "versions": versions(),
-        "commit": commit(),
-    }
+    row = {"curves": {}, "parts": {}, "removal": {}, "commits": {}} | row
+    row |= {"case": asdict(case), "test_images": len(test), "versions": versions()}
     if case.attack == CLEAN:
         row["clean"] = {
             name: evaluate(model, test, attacks.get(name), case.target, mean=mean, std=std)
@@ -186,6 +181,7 @@ def repair(
         removal = variant.removal or config.removal
         stages = [s for s in removal.stages(known, poisoned) if s.name in variant.stages]
         row["removal"][name] = asdict(removal)
+        row["commits"][name] = commit()
         row["parts"][name] = {"d_p": int(poisoned.sum()), "d_c": int((~poisoned).sum())}
         row["curves"][name] = curve(
             model, stages, known, poisoned, removal.fit, test, attacks.get(case.attack),
@@ -225,6 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         row = io.read_json(result) if result.exists() else {}
         if "clean" in row or ("curves" in row and not _missing(row, options)):
+            sources.finished()
             continue
         _check_settings(result, row, case)
         if (source := sources.find(case.name, case.data)) is None:

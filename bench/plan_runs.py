@@ -39,16 +39,20 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 class Sources:
-    """The paths of --source by name of the data, and whether a case had to be left out for one."""
+    """The paths of --source by name of the data, and what became of the cases of a plan."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self.paths = {"digits": "digits", **dict(pairs)}
-        self._found = self._missed = 0
+        self._met = self._missed = 0
+
+    def finished(self) -> None:
+        """A case has its result already."""
+        self._met += 1
 
     def find(self, case: str, data: str) -> str | None:
         """Path of the data, or None after saying that the case is left out."""
         if data in self.paths:
-            self._found += 1
+            self._met += 1
             return self.paths[data]
         self._missed += 1
         print(f"{case}: left out, no --source {data}=PATH", file=sys.stderr)
@@ -56,8 +60,10 @@ class Sources:
 
     @property
     def exit_code(self) -> int:
-        """2 where cases were left out and none was run."""
-        return 2 if self._missed and not self._found else 0
+        """2 where nothing was run and nothing was finished before."""
+        if not self._met and not self._missed:
+            print("no case of the plan has the text of --only in its name", file=sys.stderr)
+        return 0 if self._met else 2
 
 
 def rows_in(folder: Path) -> list[dict[str, Any]]:

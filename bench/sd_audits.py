@@ -208,6 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         if result.exists():
             check_settings(result, asdict(settings_of(case)))
+            sources.finished()
             continue
         if (source := sources.find(case.name, case.data)) is None:
             continue

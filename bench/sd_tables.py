@@ -27,7 +27,7 @@ def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]])
         yield (
             "| case | verdict (target) | separation | AUROC | D_p poisoned | D_c clean | "
             "true rate: estimate | "
-            "auto alpha_p: poisoned | auto alpha_c: clean | step, tau | processor s |"
+            "auto alpha_p: poisoned, of all | auto alpha_c: clean | step, tau | processor s |"
         )
         yield "|---" * 11 + "|"
         for row in chosen:
@@ -81,7 +81,10 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
         f"{rate['rate']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]" if rate is not None else "-"
     )
     auto = row.get("auto", {})
-    yield f"{_or_dash(auto.get('alpha_p'), '.3f')}: {_or_dash(auto.get('d_p_poisoned'), '.3f')}"
+    pure = auto.get("d_p_poisoned")
+    of_all = auto["alpha_p"] * pure / true if pure is not None and poisoned else None
+    purity = f"{_or_dash(pure, '.3f')}, {_or_dash(of_all, '.2f')}"
+    yield f"{_or_dash(auto.get('alpha_p'), '.3f')}: {purity}"
     yield f"{_or_dash(auto.get('alpha_c'), '.2f')}: {_or_dash(auto.get('d_c_clean'), '.4f')}"
     yield f"{row['chosen']['step']}, {row['chosen']['transform']}"
     yield _or_dash(row["cpu_seconds"], ".0f") + (" (resumed)" if row["resumed"] else "")

@@ -170,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = config_of(case, run)
             if result.exists():
                 check_settings(result, asdict(config))
+                sources.finished()
                 continue
             if (source := sources.find(name, case.data)) is None:
                 continue

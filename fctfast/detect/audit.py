@@ -28,7 +28,7 @@ MODES = ("robust", "published")
 
 NO_VERDICT = (
     "published mode has no verdict: its scores fall into two groups in classes without poison as "
-    "well (on CIFAR-10 in eight of nine); use robust mode"
+    "well (on CIFAR-10 in up to eight of nine); use robust mode"
 )
 
 

@@ -16,7 +16,7 @@ from fctfast.detect.split import Split, split_scores
 from fctfast.detect.verdict import Verdict
 from fctfast.models import ModelInfo, save_model
 
-FORMAT = "fctfast-detection-4"
+FORMAT = "fctfast-detection-5"
 SCORES_FILE, RESULT_FILE, PROBE_FILE = "scores.parquet", "detection.json", "probe.safetensors"
 
 

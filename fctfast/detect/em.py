@@ -93,6 +93,8 @@ def _batches(sizes: Sequence[int], starts: int) -> Iterator[list[int]]:
 
 
 def _start(z: Array, cut: float) -> tuple[float, ...] | None:
+    if len(z) < 4:
+        return None
     border = float(np.quantile(z, cut))
     below, above = z[z < border], z[z >= border]
     if len(below) < 2 or len(above) < 2:

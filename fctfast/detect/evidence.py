@@ -15,9 +15,10 @@ from fctfast.train.progress import Progress, Quiet
 MAX_UPPER_SHARE = 0.75
 """A class most of which lies in its upper group has a tail of easy samples, not of poison ..."""
 
-ORDINARY = 0.5
-"""... unless what remains is still a class: this share of the median class at least. Where classes
-are many, the target's is poison for the most part: 10/11 of it at 100 classes and a tenth."""
+ORDINARY, MAX_RATE = 0.5, 0.15
+"""... unless what remains is a class: this share of the median class at least, and what would be
+poison at most this share of the set. Where classes are many, the target's is poison for the most
+part: 10/11 of it at 100 classes and a tenth of the set. A class that is large by nature is not."""
 
 SHOWN_FROM = 20
 """Classes that are weighed together; more than these are reported."""
@@ -122,7 +123,17 @@ def weigh(
     Returns:
         The measurements. Samples that tau does not move (a black image turned is the same image)
         are left out: they are a group of their own, and none of a backdoor's.
+
+    Raises:
+        ValueError: labels outside 0..C-1, or sizes that are not one a class.
     """
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise ValueError(
+            f"weigh: expected labels in 0..{num_classes - 1}, got {int(labels.min())} to "
+            f"{int(labels.max())}"
+        )
+    if sizes is not None and sizes.numel() != num_classes:
+        raise ValueError(f"weigh: expected sizes of {num_classes} classes, got {sizes.numel()}")
     moved = fct > UNMOVED
     logs, inside = log_scores(fct)[moved], labels[moved]
     counts = torch.bincount(inside, minlength=num_classes).tolist()
@@ -158,8 +169,12 @@ def _medians_of_others(values: Tensor, labels: Tensor, counts: list[int]) -> tup
 
 def _max_shares(sizes: Tensor) -> tuple[float, ...]:
     filled = sizes[sizes > 0].double()
-    ordinary = ORDINARY * float(filled.median()) if filled.numel() else 0.0
-    return tuple(max(MAX_UPPER_SHARE, 1 - ordinary / max(1, n)) for n in sizes.tolist())
+    ordinary = ORDINARY * float(filled.quantile(0.5)) if filled.numel() else 0.0
+    poison = MAX_RATE * float(filled.sum())
+    return tuple(
+        max(MAX_UPPER_SHARE, min(1 - ordinary / n, poison / n)) if n else MAX_UPPER_SHARE
+        for n in sizes.tolist()
+    )
 
 
 def log_scores(fct: Tensor) -> Tensor:

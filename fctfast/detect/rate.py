@@ -16,6 +16,8 @@ from fctfast.seeding import derive_seed
 from fctfast.train.progress import Progress, Quiet
 
 RESAMPLES = 40
+_TOGETHER = 5
+"""Resamples that are fitted at once: copies of a class, which may be large."""
 COVERAGE = 0.95
 
 
@@ -98,12 +100,13 @@ def _bootstrap(
             values = logs[(labels == number) & moved]
             # NumPy promises this stream's bits; torch's generators may change.
             stream = np.random.Generator(np.random.Philox(key=derive_seed(seed, "rate", number)))
-            drawn = [
-                values[torch.from_numpy(stream.integers(0, values.numel(), values.numel()))]
-                for _ in range(RESAMPLES)
-            ]
-            for k, groups in enumerate(groups_of_each(drawn)):
-                totals[k] += share * (groups.upper_share if groups is not None else 0.0)
-            task.advance(RESAMPLES)
+            for first in range(0, RESAMPLES, _TOGETHER):
+                drawn = [
+                    values[torch.from_numpy(stream.integers(0, values.numel(), values.numel()))]
+                    for _ in range(min(_TOGETHER, RESAMPLES - first))
+                ]
+                for k, groups in enumerate(groups_of_each(drawn), first):
+                    totals[k] += share * (groups.upper_share if groups is not None else 0.0)
+                task.advance(len(drawn))
     tail = (1 - COVERAGE) / 2
     return [float(totals.quantile(tail)), float(totals.quantile(1 - tail))]

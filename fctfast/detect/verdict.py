@@ -16,6 +16,10 @@ ALL_TO_ALL_SHARE = 0.5
 """From this share of suspected classes on (two at least) there is no single target."""
 
 
+SHOWN_ASIDE = 3
+"""Classes that are set aside and named, the clearest."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the scores say about the whole set.
@@ -113,22 +117,25 @@ def judge(seen: Evidence, thresholds: VerdictThresholds | None = None) -> Verdic
         reason = "no class's scores form two groups of which the upper one can be poison"
     all_to_all = len(suspected) >= max(2, ALL_TO_ALL_SHARE * tested)
     reasons = [reason]
+    if len(suspected) > 1:
+        reasons.append(
+            f"{len(suspected)} of {tested} classes are suspected"
+            + (": an attack without a single target" if all_to_all else "")
+        )
     if 0 < tested < len(separations):
         reasons.append(
             f"{len(separations) - tested} of {len(separations)} classes have too few samples and "
             "were not tested"
         )
+    aside = sorted(seen.set_aside(limits), key=lambda pair: -pair[1].separation)
     reasons += [
         f"class {number} forms two groups {groups.separation:.2f} deviations apart, but "
         f"{groups.upper_share:.0%} of it lies in the upper one, as where some samples are easy; "
         "look at it if most of that class may be poisoned"
-        for number, groups in seen.set_aside(limits)
+        for number, groups in aside[:SHOWN_ASIDE]
     ]
-    if len(suspected) > 1:
-        reasons.append(
-            f"{len(suspected)} of {tested} classes do so"
-            + (": an attack without a single target" if all_to_all else "")
-        )
+    if len(aside) > SHOWN_ASIDE:
+        reasons.append(f"{len(aside) - SHOWN_ASIDE} more classes do so")
     return Verdict(
         evidence=evidence,
         reasons=tuple(reasons),

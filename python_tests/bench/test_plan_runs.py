@@ -52,3 +52,12 @@ def test_a_source_is_a_name_and_a_path(
     assert sources.find("case", "digits") == "digits"
     assert sources.find("case", "other") is None
     assert sources.exit_code == 0  # something was run
+
+
+def test_a_selection_of_nothing_is_said(
+    bench: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "o")]
+    run = ["run", "--plan", "judged", "--only", "no-such-case", *folders]
+    assert bench.sd_audits.main(run) == 2
+    assert "no case of the plan has the text of --only" in capsys.readouterr().err

@@ -132,7 +132,7 @@ def test_published_takes_the_first_tau_alone(
 def test_published_measures_but_does_not_judge(
     small_set: ImageSet, small_settings: DetectSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A clean set's classes form two groups there, too: 9 of 10 did on CIFAR-10 with one poisoned.
+    # A clean set's classes form two groups there, too: on CIFAR-10 in up to eight of nine.
     apart = TwoGroups((0.0, 9.0), (1.0, 1.0), upper_share=0.5, gain=99.0, samples=60)
     twice = judge(Evidence((apart, apart), (0.0, 0.0), (0.75, 0.75)))
     assert twice.evidence == "yes"

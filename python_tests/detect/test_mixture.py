@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from sklearn.mixture import GaussianMixture
 
-from fctfast.detect.em import fit_two
 from fctfast.detect.mixture import MIN_SAMPLES, TwoGroups, groups_of_each, two_groups
 
 
@@ -39,33 +37,6 @@ def test_two_groups_are_measured_at_any_scale(share: float, apart: float) -> Non
         assert found.separation == pytest.approx(apart, abs=0.4)
         assert found.upper_share == pytest.approx(share, abs=0.03)
         assert found.means[1] - found.means[0] == pytest.approx(apart * scale, rel=0.1)
-
-
-@pytest.mark.parametrize("cut", [0.5, 0.97])
-def test_em_is_that_of_scikit_learn(cut: float) -> None:
-    columns = [
-        torch.cat([gaussian(300, 3), gaussian(upper, 4, mean=apart, width=2.0)]).numpy()
-        for upper, apart in ((200, 5.0), (30, 1.0), (0, 0.0), (1700, 8.0))
-    ]
-    columns = [(x - x.mean()) / x.std() for x in columns]
-    for z, found in zip(columns, fit_two(columns, [cut]), strict=True):
-        below, above = z[z < np.quantile(z, cut)], z[z >= np.quantile(z, cut)]
-        theirs = GaussianMixture(
-            2,
-            weights_init=[len(below) / len(z), len(above) / len(z)],
-            means_init=[[below.mean()], [above.mean()]],
-            precisions_init=[[[1 / below.var()]], [[1 / above.var()]]],
-            init_params="random_from_data",
-            reg_covar=1e-4,
-            max_iter=200,
-            tol=1e-4,
-            random_state=0,
-        ).fit(z[:, None])
-        assert found is not None
-        assert found.weights == pytest.approx(theirs.weights_, rel=1e-9)
-        assert found.means == pytest.approx(theirs.means_[:, 0], rel=1e-9)
-        assert found.deviations == pytest.approx(np.sqrt(theirs.covariances_[:, 0, 0]), rel=1e-9)
-        assert found.log_likelihood == pytest.approx(theirs.score(z[:, None]), rel=1e-9)
 
 
 def test_columns_do_not_know_each_other() -> None:
