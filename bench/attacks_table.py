@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("FCTFAST_CACHE", str(options.work / "prepared"))
     plan = Plan(options)
     plan.run([c for c in PLANS[options.plan] if (options.only or "") in c.name])
-    return plan.sources.exit_code
+    return plan.sources.exit_code()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -229,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(case.name, file=sys.stderr, flush=True)
         row = repair(case, source, options, row)
         io.write_json(result, {**row, "plan": options.plan})
-    return sources.exit_code
+    return sources.exit_code()
 
 
 def _table(folder: Path) -> Iterator[str]:

@@ -58,9 +58,8 @@ class Sources:
         print(f"{case}: left out, no --source {data}=PATH", file=sys.stderr)
         return None
 
-    @property
     def exit_code(self) -> int:
-        """2 where nothing was run and nothing was finished before."""
+        """2 where nothing was run and nothing was finished before, which it says if it did not."""
         if not self._met and not self._missed:
             print("no case of the plan has the text of --only in its name", file=sys.stderr)
         return 0 if self._met else 2

@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         resumed = (options.work / case.name).exists()
         row = audit(case, source, options.work / case.name)
         io.write_json(result, {**row, "resumed": resumed})
-    return sources.exit_code
+    return sources.exit_code()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -73,7 +73,7 @@ def _collect(options: argparse.Namespace) -> int:
         folder = collect(case, source, options.work, make_progress(quiet=False))
         for transform in options.under:
             observe_again(folder, source, transform, options.draws)
-    return sources.exit_code
+    return sources.exit_code()
 
 
 def _table(folder: Path) -> Iterator[str]:

@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(name, file=sys.stderr, flush=True)
             bench = bench or Bench(case, source, options.work, options.test_images)
             io.write_json(result, json.loads(json.dumps(bench.run(config))))
-    return sources.exit_code
+    return sources.exit_code()
 
 
 def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

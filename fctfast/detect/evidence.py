@@ -59,8 +59,8 @@ class Evidence:
     def class_separation(self) -> tuple[float | None, ...]:
         """Separation of each class's two groups; 0 where they cannot be poison and clean.
 
-        Poison is more sensitive than most of the set, and not most of its class: a class whose
-        lower group is what stands apart has easy samples instead.
+        Poison is more sensitive than most of the set, and at most `max_shares` of its class: a
+        class whose lower group is what stands apart has easy samples instead.
         """
         return tuple(
             None

@@ -97,7 +97,7 @@ def test_a_taken_name_and_a_class_that_says_too_little_are_refused() -> None:
     Other.form = "patch"
     with pytest.raises(ValueError, match="already BadNetsAll2One"):
         attacks.register(Other)
-    Other.form = "sound"  # type: ignore[assignment]
+    Other.form = "sound"  # type: ignore[assignment]  (wrong on purpose)
     Other.name = "other-for-this-test"
     with pytest.raises(ValueError, match=r"expected form in \('patch', 'blend'\), got 'sound'"):
         attacks.register(Other)
@@ -140,7 +140,7 @@ def test_options_come_as_numbers_of_any_library_and_as_types_unknown_here() -> N
 
     made = attacks.get("many-for-this-test", where=Path("b"), how="down", text=Path("c"))
     assert made == Many(Path("b"), "down", "c")
-    assert attacks.get("cl", steps=np.int64(3)).steps == 3  # type: ignore[attr-defined]
+    assert attacks.get("cl", steps=np.int64(3)).options()["steps"] == 3
     assert attacks.get("sig", amplitude=np.float32(40)) == attacks.get("sig")
     patch = torch.full((3, 1, 1), 5)
     assert attacks.get("trojan", patch=patch) == attacks.get("trojan", patch=patch.numpy())

@@ -51,7 +51,7 @@ def test_a_source_is_a_name_and_a_path(
     assert sources.find("case", "cifar10") == "a=b.zip"
     assert sources.find("case", "digits") == "digits"
     assert sources.find("case", "other") is None
-    assert sources.exit_code == 0  # something was run
+    assert sources.exit_code() == 0  # something was run
 
 
 def test_a_selection_of_nothing_is_said(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,9 +180,9 @@ def test_an_empty_d_c_is_refused_and_an_empty_d_p_is_not(
         (lambda: DSTConfig(mode="fast"), "mode: expected one of"),
     ],
 )
-def test_settings_are_checked(make: object, words: str) -> None:
+def test_settings_are_checked(make: Callable[[], object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        make()  # type: ignore[operator]
+        make()
 
 
 def test_recipes_have_both_stages() -> None:
