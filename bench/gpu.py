@@ -29,6 +29,7 @@ EXAMPLES = """examples:
   python bench/gpu.py --out bench/results/DATE-gpu.md     everything
   python bench/gpu.py --quick                             the smallest shapes, a look in minutes
   python bench/gpu.py --ops fct_views --peers eager DALI  one op, two peers
+  python bench/gpu.py --only 4096x128 bfloat16            some cases of any op
   python bench/gpu.py --dry-run                           every code path once, on the CPU
 
 Most of the time goes into torch.compile (one compilation a case) and torchvision's loops;
@@ -51,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
     planned = cases(tuple(options.ops), quick=options.quick, tiny=options.dry_run)
+    planned = [case for case in planned if all(text in case.label for text in options.only)]
+    if not planned:
+        print(f"bench/gpu.py: no case's label holds {' and '.join(options.only)}", file=sys.stderr)
+        return 2
     timer = None if options.dry_run else _timer(device, options.repeats)
     table = _table(device, options, timer, len(planned))
     began = time.perf_counter()
@@ -243,6 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="FILE", help="write the table here, whole or not at all (default: stdout)")
     add("--ops", nargs="+", choices=OPS, default=list(OPS), help="default: all")
     add("--peers", nargs="+", choices=NAMES, default=list(NAMES), help="default: all")
+    add("--only", nargs="+", metavar="TEXT", default=[], help="cases whose label holds all of these")
     add("--repeats", type=_positive, default=50, help="samples of each figure (default: 50)")
     add("--quick", action="store_true", help="the first shapes, float32 and bfloat16 only")
     add("--device", type=_device, default="cuda", help="cuda or cuda:N (default: cuda)")
