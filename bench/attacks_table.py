@@ -57,6 +57,7 @@ def every_attack(data: str, seed: int, target: int) -> list[Case]:
 PLANS = {
     "tuning": every_attack("cifar10", 0, 0),
     "judged": every_attack("cifar10", 10, 3),
+    "fresh": every_attack("cifar10", 11, 3),
     "digits": every_attack("digits", 0, 3),  # to try the script itself: minutes a case
 }
 

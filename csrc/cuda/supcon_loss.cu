@@ -34,7 +34,8 @@ struct Pass {
     const SupConScratchBytes bytes = gpu::supcon_scratch_bytes(args, backward);
     const SupConScratch scratch{buffer(bytes.rows),   buffer(bytes.inverse_norm),
                                 buffer(bytes.length), buffer(bytes.partials),
-                                buffer(bytes.weight), buffer(bytes.factor)};
+                                buffer(bytes.losses), buffer(bytes.weight),
+                                buffer(bytes.factor)};
     check_launch(gpu::launch_supcon_loss(args, scratch, backward, current_stream(z)),
                  "supcon_loss");
   }

@@ -144,7 +144,8 @@ py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group,
   const fctfast::SupConScratch made{
       scratch("rows", bytes.rows),     scratch("inverse_norm", bytes.inverse_norm),
       scratch("length", bytes.length), scratch("partials", bytes.partials),
-      scratch("weight", bytes.weight), scratch("factor", bytes.factor)};
+      scratch("losses", bytes.losses), scratch("weight", bytes.weight),
+      scratch("factor", bytes.factor)};
   if (backward) {
     a.given = static_cast<const double*>(buffers.input("statistics", statistics.cast<py::array>()));
     a.grad = static_cast<const float*>(buffers.input("grad", grad.cast<py::array>()));

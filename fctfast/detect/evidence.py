@@ -33,7 +33,8 @@ class VerdictThresholds:
 
     Args:
         separation_yes: separation inside a class from which there is evidence.
-        separation_no: separation below which there is none.
+        separation_no: separation below which there is none. Beside a class with evidence every
+            class from here on is suspected: a set that is poisoned may be so in many classes.
     """
 
     separation_yes: float = 3.5
@@ -91,9 +92,11 @@ class Evidence:
         return max((s for s in self.class_separation if s is not None), default=0.0)
 
     def suspected(self, limits: VerdictThresholds) -> tuple[int, ...]:
-        """The classes with evidence, the clearest first."""
+        """The suspected classes, the clearest first; none unless one of them is evidence."""
+        if self.separation < limits.separation_yes:
+            return ()
         known = [(s, -c) for c, s in enumerate(self.class_separation) if s is not None]
-        return tuple(-c for s, c in sorted(known, reverse=True) if s >= limits.separation_yes)
+        return tuple(-c for s, c in sorted(known, reverse=True) if s >= limits.separation_no)
 
 
 def weigh(

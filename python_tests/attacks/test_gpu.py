@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,16 @@ if not torch.cuda.is_available():
 MEAN, STD = [0.5] * 3, [0.25] * 3
 
 
+@pytest.fixture
+def without_tf32() -> Iterator[None]:
+    """Convolutions in float32: tf32 changes the sign of an eighth of the slopes of random weights."""
+    convolutions = torch.backends.cudnn.conv
+    before, convolutions.fp32_precision = convolutions.fp32_precision, "ieee"
+    yield
+    convolutions.fp32_precision = before
+
+
+@pytest.mark.usefixtures("without_tf32")
 def test_noise_is_made_on_the_gpu(
     make_set: Callable[..., ImageSet], cache: Path, tmp_path: Path
 ) -> None:

@@ -85,6 +85,24 @@ def test_between_the_thresholds_it_is_unclear_and_nobody_is_suspected() -> None:
     assert not suspected_samples(fct, labels, seen, limits).any()
 
 
+def test_beside_a_class_with_evidence_the_lower_threshold_is_enough() -> None:
+    fct, labels = clean(6, 5000)
+    for target, strength in ((1, 20.0), (4, 60.0)):
+        chosen = (torch.arange(len(fct)) % 7 == 0) & (labels == target)
+        fct = torch.where(chosen, fct * strength, fct)
+    seen = weigh(fct, labels, CLASSES)
+    fainter, clearer = seen.class_separation[1], seen.class_separation[4]
+    assert fainter is not None
+    assert clearer is not None
+    between = (fainter + clearer) / 2
+    both = VerdictThresholds(between, fainter - 0.1)
+    assert judge(seen, both).suspected_classes == (4, 1)
+    found = suspected_samples(fct, labels, seen, both)
+    assert set(labels[found].tolist()) == {1, 4}
+    assert judge(seen, VerdictThresholds(between, fainter + 0.1)).suspected_classes == (4,)
+    assert judge(seen, VerdictThresholds(clearer + 0.1, fainter - 0.1)).suspected_classes == ()
+
+
 def test_a_tail_of_easy_samples_is_not_poison() -> None:
     fct, labels = clean(3)
     easy = torch.arange(len(fct)) % 10 == 0

@@ -18,11 +18,11 @@ __device__ __forceinline__ T lane_sum(T value, int width = kWarp, int stride = 1
 // A block is split into teams of `team_warps` warps (a power of two). Thread 0 of each team gets
 // the team's N sums, the partial sums of its warps added in their order. Every thread of the block
 // calls; the shared memory is free again when the call returns.
-template <int N, typename T>
+template <int Threads = kThreads, int N, typename T>
 __device__ __forceinline__ void team_sums(T (&value)[N], int team_warps) {
   for (int i = 0; i < N; ++i) value[i] = lane_sum(value[i]);
   if (team_warps == 1) return;  // the same for the whole block
-  FCT_SHARED(T, partial, (kThreads / kWarp) * N);
+  FCT_SHARED(T, partial, (Threads / kWarp) * N);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   if (threadIdx.x % kWarp == 0)
     for (int i = 0; i < N; ++i) partial[warp * N + i] = value[i];

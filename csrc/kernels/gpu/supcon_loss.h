@@ -40,11 +40,11 @@ SupConShares supcon_splits(const SupConGpuArgs& a, bool backward) {
 // Rows of a block of the upper triangle, or 0 where the forward takes all of the columns instead:
 // where that takes as long, where the blocks' sums would be over 128 MiB, where exponents are
 // relative to a row's largest (each column's would have to be kept, too), and with tensor cores,
-// whose products leave little beside the sums of the columns. One block of threads ends the pass,
-// and in the time of a tile it reads about 40,000 of the sums.
+// whose products leave little beside the sums of the columns. In the time of a tile, some 4 us, the
+// blocks that end the pass read about 500,000 of the sums.
 template <typename Products>
 int64_t supcon_triangle_block(const SupConGpuArgs& a) {
-  constexpr int64_t kMostBytes = int64_t{128} << 20, kReadMeanwhile = 40000;
+  constexpr int64_t kMostBytes = int64_t{128} << 20, kReadMeanwhile = 500000;
   if constexpr (!std::is_same_v<Products, FloatProducts>) {
     return 0;
   } else {
@@ -122,6 +122,7 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
   } else {
     rows.partials = static_cast<const Partial*>(scratch.partials);
     rows.statistics = a.statistics;
+    rows.losses = static_cast<Losses*>(scratch.losses);
     rows.loss = a.loss;
   }
   const int64_t row_blocks = ceil_div(a.columns, kThreads / kWarp);
@@ -155,6 +156,12 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
                                               bytes_of(std::integral_constant<int, 1>{}));
   error = two ? walk(std::integral_constant<int, 2>{}) : walk(std::integral_constant<int, 1>{});
   if (error != cudaSuccess) return error;
+  if (triangle) {
+    const int64_t blocks = ceil_div(a.rows, kThreads);
+    error = launch(supcon_statistics_kernel, grid_for(blocks), kThreads, 0, stream, rows, blocks);
+    if (error != cudaSuccess) return error;
+    return launch(supcon_mean_kernel, 1, kThreads, 0, stream, rows, blocks);
+  }
   if (!backward) return launch(supcon_finish_kernel, 1, kLossThreads, 0, stream, rows);
   return launch(supcon_grad_kernel<T>, grid_for(ceil_div(a.rows, kThreads / kWarp)), kThreads, 0,
                 stream, rows);
@@ -178,6 +185,8 @@ inline SupConScratchBytes supcon_scratch_bytes(const SupConGpuArgs& a, bool back
     made.length = Products::kUnitRows ? 0 : a.columns * int64_t{sizeof(float)};
     made.inverse_norm = a.columns * int64_t{sizeof(double)};
     made.partials = splits * a.rows * (backward ? width * 4 : int64_t{sizeof(Partial)});
+    const bool triangle = !backward && supcon_triangle_block<Products>(a) > 0;
+    made.losses = triangle ? ceil_div(a.rows, kThreads) * int64_t{sizeof(Losses)} : 0;
     made.weight = backward ? a.columns * int64_t{sizeof(float)} : 0;
     made.factor = backward ? int64_t{sizeof(double)} : 0;
     return made;

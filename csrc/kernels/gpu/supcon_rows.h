@@ -16,6 +16,11 @@ struct alignas(16) Partial {
   int32_t count;    // of positives
 };
 
+// Of some rows: the sum of the losses of those with a positive, and how many these are.
+struct alignas(16) Losses {
+  double total, anchors;
+};
+
 struct SupConRows {
   const void* z;  // [columns][width]
   int64_t columns, width, padded_width, first, rows, splits;
@@ -25,6 +30,7 @@ struct SupConRows {
   float* length;         // [columns], 1 / the length of a row of `out`, where it is not 1
   const Partial* partials;
   double* statistics;  // [rows][2]: log of the denominator, number of positives
+  Losses* losses;      // of each block of rows
   float* loss;
   // Backward. `given`: the statistics of all columns.
   const float* grad;
@@ -109,15 +115,15 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
         (p.base_temperature * (anchors[0] > 0 ? anchors[0] : 1.0) * static_cast<double>(p.h_scale));
 }
 
-// One block: the statistics of the own rows, and the mean loss of those with a positive.
-constexpr int kLossThreads = 1024;
-__global__ void __launch_bounds__(kLossThreads, 1) supcon_finish_kernel(SupConRows p) {
-  FCT_SHARED(double, warps, 2 * (kLossThreads / kWarp));
+// The statistics of every `step`-th own row from `row` on. `Loads` partials are read at once.
+template <int Loads>
+__device__ __forceinline__ Losses finish_rows(const SupConRows& p, int64_t row, int64_t end,
+                                              int64_t step) {
   const double to_log = 1 / p.temperature;
-  double total = 0, anchors = 0;
-  for (int64_t row = threadIdx.x; row < p.rows; row += kLossThreads) {
+  Losses made{0, 0};
+  for (; row < end; row += step) {
     Partial all = load(p.partials + row);
-#pragma unroll 4  // loads at once: it is one block's bandwidth that counts
+#pragma unroll Loads
     for (int64_t split = 1; split < p.splits; ++split) {
       const Partial more = load(p.partials + split * p.rows + row);
       if (more.largest == all.largest) {
@@ -139,24 +145,50 @@ __global__ void __launch_bounds__(kLossThreads, 1) supcon_finish_kernel(SupConRo
     p.statistics[2 * row] = log_denominator;
     p.statistics[2 * row + 1] = count;
     if (all.count > 0) {
-      total += log_denominator - static_cast<double>(all.positives) * to_log / count;
-      anchors += 1;
+      made.total += log_denominator - static_cast<double>(all.positives) * to_log / count;
+      made.anchors += 1;
     }
   }
-  total = lane_sum(total);
-  anchors = lane_sum(anchors);
-  if (threadIdx.x % kWarp == 0) {
-    warps[2 * (threadIdx.x / kWarp)] = total;
-    warps[2 * (threadIdx.x / kWarp) + 1] = anchors;
-  }
-  __syncthreads();
+  return made;
+}
+
+// The mean over the anchors of all threads of the only block.
+__device__ __forceinline__ void store_loss(const SupConRows& p, const double (&sums)[2]) {
   if (threadIdx.x != 0) return;
-  for (int warp = 1; warp < kLossThreads / kWarp; ++warp) {
-    total += warps[2 * warp];
-    anchors += warps[2 * warp + 1];
+  *p.loss = static_cast<float>(p.temperature / p.base_temperature * sums[0] /
+                               (sums[1] > 0 ? sums[1] : 1.0));
+}
+
+// One block: the statistics of the own rows, and the mean loss of those with a positive.
+constexpr int kLossThreads = 1024;
+__global__ void __launch_bounds__(kLossThreads, 1) supcon_finish_kernel(SupConRows p) {
+  const Losses mine = finish_rows<4>(p, threadIdx.x, p.rows, kLossThreads);
+  double sums[2] = {mine.total, mine.anchors};
+  team_sums<kLossThreads>(sums, kLossThreads / kWarp);
+  store_loss(p, sums);
+}
+
+// The same by many blocks, of kThreads rows each, where a row has many partials: one block reads
+// them at the rate of one unit. Their losses are added up by a launch of its own.
+__global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
+    supcon_statistics_kernel(SupConRows p, int64_t row_blocks) {
+  for (int64_t block = blockIdx.x; block < row_blocks; block += gridDim.x) {
+    const Losses mine = finish_rows<8>(p, block * kThreads + threadIdx.x, p.rows, p.rows);
+    double sums[2] = {mine.total, mine.anchors};
+    team_sums(sums, kThreads / kWarp);
+    if (threadIdx.x == 0) p.losses[block] = {sums[0], sums[1]};
   }
-  *p.loss = static_cast<float>(p.temperature / p.base_temperature * total /
-                               (anchors > 0 ? anchors : 1.0));
+}
+
+__global__ void __launch_bounds__(kThreads, 1)
+    supcon_mean_kernel(SupConRows p, int64_t row_blocks) {
+  double sums[2] = {0, 0};
+  for (int64_t block = threadIdx.x; block < row_blocks; block += kThreads) {
+    sums[0] += p.losses[block].total;
+    sums[1] += p.losses[block].anchors;
+  }
+  team_sums(sums, kThreads / kWarp);
+  store_loss(p, sums);
 }
 
 // A warp an own row: adds up the shares of the columns, takes out what lies along the row itself
