@@ -58,6 +58,7 @@ PLANS = {
     "tuning": every_attack("cifar10", 0, 0),
     "judged": every_attack("cifar10", 10, 3),
     "fresh": every_attack("cifar10", 11, 3),
+    "all-to-all": [Case("cifar10", "badnets-all2all", 0.2, 3, 12)],  # judges the rule for it
     "digits": every_attack("digits", 0, 3),  # to try the script itself: minutes a case
 }
 

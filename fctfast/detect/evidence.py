@@ -20,6 +20,10 @@ ORDINARY, MAX_RATE = 0.5, 0.15
 poison at most this share of the set. Where classes are many, the target's is poison for the most
 part: 10/11 of it at 100 classes and a tenth of the set. A class that is large by nature is not."""
 
+ALL_TO_ALL_SHARE, FEWEST_OF_ALL = 0.5, 3
+"""From this share of the classes on, and three at least, there is no single target: where there is
+one, at most two of nine other classes had two groups that far apart."""
+
 SHOWN_FROM = 20
 """Classes that are weighed together; more than these are reported."""
 
@@ -34,11 +38,14 @@ class VerdictThresholds:
     Args:
         separation_yes: separation inside a class from which there is evidence.
         separation_no: separation below which there is none. Beside a class with evidence every
-            class from here on is suspected: a set that is poisoned may be so in many classes.
+            class from here on is suspected, too: a poisoned set may be so in many classes.
+        separation_many: the same, where as many classes come to it as an attack without a single
+            target has (:data:`ALL_TO_ALL_SHARE`, :data:`FEWEST_OF_ALL`).
     """
 
     separation_yes: float = 3.5
     separation_no: float = 3.0
+    separation_many: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,10 @@ class Evidence:
         if self.separation < limits.separation_yes:
             return ()
         known = [(s, -c) for c, s in enumerate(self.class_separation) if s is not None]
-        return tuple(-c for s, c in sorted(known, reverse=True) if s >= limits.separation_no)
+        many = sum(s >= limits.separation_many for s, _ in known)
+        all_to_all = many >= max(FEWEST_OF_ALL, ALL_TO_ALL_SHARE * len(known))
+        least = limits.separation_many if all_to_all else limits.separation_no
+        return tuple(-c for s, c in sorted(known, reverse=True) if s >= least)
 
 
 def weigh(

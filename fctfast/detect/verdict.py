@@ -7,14 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from fctfast.detect.evidence import Evidence, VerdictThresholds, weigh
+from fctfast.detect.evidence import ALL_TO_ALL_SHARE, Evidence, VerdictThresholds, weigh
 from fctfast.detect.mixture import MIN_SAMPLES
 
 YES, NO, UNCLEAR = "yes", "no", "unclear"
-
-ALL_TO_ALL_SHARE = 0.5
-"""From this share of suspected classes on (two at least) there is no single target."""
-
 
 SHOWN_ASIDE = 3
 """Classes that are set aside and named, the clearest."""

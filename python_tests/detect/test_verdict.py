@@ -103,6 +103,23 @@ def test_beside_a_class_with_evidence_the_lower_threshold_is_enough() -> None:
     assert judge(seen, VerdictThresholds(clearer + 0.1, fainter - 0.1)).suspected_classes == ()
 
 
+@pytest.mark.parametrize(("poisoned", "suspected"), [(2, [0]), (5, [0, 1, 2, 3, 4])])
+def test_faint_groups_in_half_of_the_classes_are_an_attack_without_a_target(
+    poisoned: int, suspected: list[int]
+) -> None:
+    fct, labels = clean(4, 20000)
+    marked = torch.rand(len(fct), generator=torch.Generator().manual_seed(1)) < 0.2
+    for number in range(poisoned):
+        chosen = marked & (labels == number)
+        fct = torch.where(chosen, fct * (20.0 if number == 0 else 4.5), fct)
+    seen = verdict(fct, labels, CLASSES)
+    faint = [s for s in seen.class_separation if s is not None and 2.0 <= s < 3.0]
+    assert len(faint) == poisoned - 1
+    assert seen.evidence == "yes"
+    assert sorted(seen.suspected_classes) == suspected
+    assert seen.suspected_target == (0 if poisoned == 2 else None)
+
+
 def test_a_tail_of_easy_samples_is_not_poison() -> None:
     fct, labels = clean(3)
     easy = torch.arange(len(fct)) % 10 == 0
