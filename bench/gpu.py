@@ -248,7 +248,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="FILE", help="write the table here, whole or not at all (default: stdout)")
     add("--ops", nargs="+", choices=OPS, default=list(OPS), help="default: all")
     add("--peers", nargs="+", choices=NAMES, default=list(NAMES), help="default: all")
-    add("--only", nargs="+", metavar="TEXT", default=[], help="cases whose label holds all of these")
+    add(
+        "--only", nargs="+", metavar="TEXT", default=[], help="cases whose label holds all of these"
+    )
     add("--repeats", type=_positive, default=50, help="samples of each figure (default: 50)")
     add("--quick", action="store_true", help="the first shapes, float32 and bfloat16 only")
     add("--device", type=_device, default="cuda", help="cuda or cuda:N (default: cuda)")

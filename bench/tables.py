@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,15 @@ from fctfast.defend import DST, DSTConfig
 from fctfast.detect import detect
 from fctfast.memory import keep_freed_memory
 from fctfast.report import evaluate
-from fctfast.train import make_progress
+from fctfast.train import Budget, make_progress
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
   python bench/tables.py run --plan tuning --source cifar10=cifar10.zip --work secure \\
       --out bench/results/dst
   python bench/tables.py run --plan lambda --source cifar10=cifar10.zip --work secure \\
+      --out bench/results/dst
+  python bench/tables.py run --plan crops --source cifar10=cifar10.zip --work secure \\
       --out bench/results/dst
   python bench/tables.py table --out bench/results/dst
 """
@@ -44,6 +46,8 @@ PLANS = {
     "judged": attacked("cifar10", 0.1, 3, range(10, 13)),
     "lambda": attacked("cifar10", 0.1, 3, range(10, 11)),
     "clean": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
+    "views": [Case("cifar10", ATTACKS[0], 0.1, 0, 0)],
+    "crops": [Case("cifar10", ATTACKS[0], 0.1, 3, seed) for seed in range(10, 13)],
 }
 EXTRACTORS = ("ss-ctl", "ctl", "s-ctl")
 CLASSIFIERS = ("mce", "ce")
@@ -58,29 +62,63 @@ NAMES = {
 }
 
 
-Run = tuple[str, str, float | None]
-"""Extractor, classifier, and lambda_p or None for the recipe's."""
+@dataclass(frozen=True)
+class Run:
+    """The losses of a run, and what else is not the recipe's.
+
+    Args:
+        extractor: loss of stage 1.
+        classifier: loss of stage 2.
+        lambda_p: weight of D_p in it.
+        crop: least share of an image that a view shows.
+        epochs: of stage 1.
+    """
+
+    extractor: str
+    classifier: str
+    lambda_p: float | None = None
+    crop: float | None = None
+    epochs: int | None = None
+
+    @property
+    def stage1(self) -> str:
+        """Name of the extractor's folder: runs that differ in stage 2 alone share it."""
+        crop = "" if self.crop is None else f"-crop{self.crop:g}"
+        return self.extractor + crop + ("" if self.epochs is None else f"-epochs{self.epochs}")
+
+    @property
+    def name(self) -> str:
+        """Of its row, behind the set's."""
+        weight = "" if self.lambda_p is None else f"-lambda{self.lambda_p:g}"
+        return f"{self.extractor}-{self.classifier}{weight}" + self.stage1[len(self.extractor) :]
 
 
 def runs_of(plan: str) -> list[Run]:
     """Runs of each set of a plan."""
     if plan == "lambda":
-        return [("ss-ctl", "mce", value) for value in LAMBDAS]
+        return [Run("ss-ctl", "mce", value) for value in LAMBDAS]
     if plan == "clean":
-        return [("ss-ctl", "mce", None), ("s-ctl", "ce", None)]
-    return [(e, c, None) for e in EXTRACTORS for c in CLASSIFIERS]
+        return [Run("ss-ctl", "mce"), Run("s-ctl", "ce")]
+    if plan == "views":  # what keeps the backdoor of a small patch out of Baseline2
+        return [Run("s-ctl", "ce"), Run("s-ctl", "ce", crop=0.8), Run("s-ctl", "ce", epochs=90)]
+    if plan == "crops":
+        losses = (("s-ctl", "ce"), ("ss-ctl", "mce"), ("ctl", "mce"))
+        return [Run(*pair, crop=0.8) for pair in losses]
+    return [Run(e, c) for e in EXTRACTORS for c in CLASSIFIERS]
 
 
 def config_of(case: Case, run: Run) -> DSTConfig:
-    """Settings of one run: the recipe's, with the losses of the run."""
-    extractor, classifier, lambda_p = run
+    """Settings of one run: the recipe's, with what the run says."""
     config = DSTConfig.from_recipe(RECIPES[case.data])
-    second = replace(config.classifier, loss=classifier)
-    if lambda_p is not None:
-        second = replace(second, lambda_p=lambda_p)
-    return replace(
-        config, extractor=replace(config.extractor, learning=extractor), classifier=second
-    )
+    first = replace(config.extractor, learning=run.extractor)
+    if run.crop is not None:
+        first = replace(first, views=replace(first.views, scale=(run.crop, 1.0)))
+    if run.epochs is not None:
+        first = replace(first, budget=Budget(run.epochs))
+    second = replace(config.classifier, loss=run.classifier)
+    if run.lambda_p is not None:
+        second = replace(second, lambda_p=run.lambda_p)
+    return replace(config, extractor=first, classifier=second)
 
 
 class Bench:
@@ -102,10 +140,10 @@ class Bench:
         )  # fmt: skip
         self.how: dict[str, Any] = {"seed": case.seed, "progress": make_progress(quiet=False)}
 
-    def run(self, config: DSTConfig) -> dict[str, Any]:
-        """Train one combination and measure it."""
+    def run(self, config: DSTConfig, stage1: str) -> dict[str, Any]:
+        """Train one combination and measure it; its extractor lies in the folder `stage1`."""
         found = detect(self.data, settings=config.detect, out=self.folder / "detect", **self.how)
-        folder = self.folder / config.extractor.learning
+        folder = self.folder / stage1
         # The extractor goes on where it was; a classifier of another loss would be refused.
         (folder / "classifier-state.safetensors").unlink(missing_ok=True)
         secured = DST(config).run(
@@ -161,9 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for case in PLANS[options.plan]:
         bench = None
         for run in runs_of(options.plan):
-            extractor, classifier, lambda_p = run
-            weight = "" if lambda_p is None else f"-lambda{lambda_p:g}"
-            name = f"{case.name}-t{case.target}-{extractor}-{classifier}{weight}"
+            name = f"{case.name}-t{case.target}-{run.name}"
             result = options.out / f"{name}.json"
             if options.only and options.only not in name:
                 continue
@@ -176,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 continue
             print(name, file=sys.stderr, flush=True)
             bench = bench or Bench(case, source, options.work, options.test_images)
-            io.write_json(result, json.loads(json.dumps(bench.run(config))))
+            io.write_json(result, json.loads(json.dumps(bench.run(config, run.stage1))))
     return sources.exit_code()
 
 
@@ -191,6 +227,11 @@ def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         weight = settings["classifier"]["lambda_p"]
         if settings["classifier"]["loss"] == "mce" and weight != DSTConfig().classifier.lambda_p:
             name += f", lambda_p {weight:g}"
+        first, usual = settings["extractor"], config_of(case, Run("ss-ctl", "mce")).extractor
+        if first["views"]["scale"][0] != usual.views.scale[0]:
+            name += f", crops from {first['views']['scale'][0]:g}"
+        if first["budget"]["epochs"] != usual.budget.epochs:
+            name += f", {first['budget']['epochs']} epochs"
         for attack, seen in row["test"].items():
             rate = "no poison" if case.attack == CLEAN else f"{100 * case.rate:g} %"
             label = f"{case.data}, {row['samples']:,}, target {case.target}, {attack}, {rate}"

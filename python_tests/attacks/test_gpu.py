@@ -22,7 +22,7 @@ MEAN, STD = [0.5] * 3, [0.25] * 3
 
 @pytest.fixture
 def without_tf32() -> Iterator[None]:
-    """Convolutions in float32: tf32 changes the sign of an eighth of the slopes of random weights."""
+    """Convolutions in float32: of random weights tf32 turns an eighth of the slopes round."""
     convolutions = torch.backends.cudnn.conv
     before, convolutions.fp32_precision = convolutions.fp32_precision, "ieee"
     yield
