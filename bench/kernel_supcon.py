@@ -14,12 +14,10 @@ import torch
 from gpu_cases import LABELS, Case, products_of, supcon_bytes
 from kernel_model import Device, Floor
 
-LAUNCHES = 3  # of launch_supcon_as(), each way: rows, the walk, loss or gradient
-
 _ROWS, _CHUNK = 64, 128  # kBlockRows, kChunk
 _UNITS, _START, _MOST = 132, 2, 16  # kSupConUnits, kSupConStart, kMost of supcon_splits()
 _TRIANGLE_FROM, _TRIANGLE_ROWS = 4096, 960  # kSupConTriangleFrom, kMostTriangleRows
-_TRIANGLE_BYTES, _READ = 128 << 20, 40000  # kMostBytes, kReadMeanwhile
+_TRIANGLE_BYTES, _READ = 128 << 20, 500000  # kMostBytes, kReadMeanwhile
 
 
 @dataclass(frozen=True)
@@ -165,6 +163,11 @@ def triangle(case: Case) -> list[int]:
         return []
     blocks = math.ceil(n / best)
     return [best] * (blocks - 1) + [n - best * (blocks - 1)]
+
+
+def launches(case: Case) -> int:
+    """Of launch_supcon_as(): rows, the walk, loss or gradient; the triangle's loss takes two."""
+    return 3 * (1 + case.both) + bool(triangle(case))
 
 
 def _triangle_issued(case: Case, blocks: Sequence[int]) -> Work:

@@ -8,7 +8,7 @@ import torch
 from gpu_cases import LABELS, Case, supcon_bytes
 from kernel_eager import Pass, passes
 from kernel_model import DEVICES, Floor
-from kernel_supcon import LAUNCHES, cases, floor, issued, needed
+from kernel_supcon import cases, floor, issued, launches, needed
 
 
 def _giga(value: float) -> str:
@@ -61,7 +61,7 @@ def eager_rows(
         trace: list[Pass] = passes(case)
         read, written = (sum(getattr(p.moved, w) for p in trace) for w in ("read", "written"))
         made.append((
-            label(case), str(len(trace)), str(LAUNCHES * (1 + case.both)), mega(read),
+            label(case), str(len(trace)), str(launches(case)), mega(read),
             mega(written), mega(max(p.moved.written for p in trace)),
             *(micro((read + written) / d.bandwidth) for d in DEVICES),
             f"{(read + written) / sum(supcon_bytes(case)):.0f}x",

@@ -13,7 +13,7 @@ from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.classifier import ClassifierSettings, train_classifier
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
-from fctfast.defend.given import audited, state_file
+from fctfast.defend.given import audited, has_paper_labels, state_file
 from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
@@ -184,6 +184,12 @@ class DST:
                 progress=progress, device=device,
             )  # fmt: skip
             clean, poisoned = _members(images, detection)
+            if progress is not None and has_paper_labels(detection):
+                progress.note(
+                    f"D-ST: without evidence of poison D_c is the {detection.split.alpha_c:.0%} of "
+                    "the set that look cleanest, and other labels are not used, which costs "
+                    "accuracy; train as usual if you trust the audit, or take a larger alpha_c"
+                )
         else:
             detection = None
         how: dict[str, Any] = {

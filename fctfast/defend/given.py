@@ -147,6 +147,17 @@ def check_same_data(detection: Detection, images: ImageSet) -> None:
         )
 
 
+def has_paper_labels(detection: Detection) -> bool:
+    """Whether D_c is the paper's 20 % because "auto" had no evidence to go by.
+
+    Args:
+        detection: an audit.
+    """
+    settings = detection.settings
+    asked = settings.get("mode") != "published" and settings.get("alpha_c") == AUTO
+    return asked and detection.rate is None
+
+
 def with_paper_share(detection: Detection) -> tuple[Detection, bool]:
     """Flag the paper's 5 % where "auto" flagged nobody, for want of evidence.
 

@@ -35,6 +35,11 @@ def test_it_trains_a_secure_model_on_an_earlier_audit(
     anew = [*command[:-1], tmp_path / "anew", "--detection", audit, "--alpha-p", 0.1]
     split = json.loads(invoke(*anew, "-q", "--json").stdout)["split"]
     assert (result["split"]["poisoned"], split["poisoned"]) == (15, 30)
+    assert not result["secure"]["paper_labels"]
+    auto = [*command[:-1], tmp_path / "auto", "--detection", audit, "--alpha-c", "auto"]
+    told = invoke(*auto, "-q")
+    assert "the paper's 20 %, for want of evidence" in " ".join(told.stdout.split())
+    assert io.read_json(tmp_path / "auto" / "metrics.json")["secure"]["paper_labels"]
     # The same command again has nothing to do, and says it to a person.
     again = invoke(*command, "--detection", audit, "-q")
     assert again.exit_code == 0

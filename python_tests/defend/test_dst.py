@@ -20,8 +20,10 @@ from fctfast.defend import (
     ExtractorSettings,
     Secured,
 )
+from fctfast.detect import PoisonRate
 from fctfast.models import load_model
 from fctfast.train import Budget, FitSettings, SGDSettings, ViewSettings
+from fctfast.train.progress import Quiet
 from fctfast.train.recipes import ModelSettings
 
 QUICK = FitSettings(batch_size=30, sgd=SGDSettings(lr=0.02))
@@ -161,6 +163,29 @@ def test_an_empty_d_c_is_refused_and_an_empty_d_p_is_not(
     nobody = replace(detection, split=detection.scores.split(0.25, 0.0))
     secured = DST(quick).run(small_set, detection=nobody)
     assert all(torch.isfinite(w.float()).all() for w in weights(secured.model))
+
+
+def test_it_says_that_d_c_is_small_for_want_of_evidence(
+    small_set: ImageSet, secure: DSTConfig, finished: tuple[Secured, Path]
+) -> None:
+    said: list[str] = []
+
+    class Saying(Quiet):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    found = finished[0].detection
+    assert found is not None
+    quick = replace(secure, extractor=replace(secure.extractor, budget=Budget(1)))
+    nobody = found.resplit("auto", "auto")
+    assert nobody.rate is None
+    DST(quick).run(small_set, detection=nobody, progress=Saying())
+    assert any("D_c is the 20% of the set that look cleanest" in text for text in said)
+    sure = replace(nobody, rate=PoisonRate(0.1, 0.1, 0.1))
+    for other in (found.resplit(0.2, "auto"), sure):  # the user's own share, or evidence
+        said.clear()
+        DST(quick).run(small_set, detection=other, progress=Saying())
+        assert not said
 
 
 @pytest.mark.parametrize(

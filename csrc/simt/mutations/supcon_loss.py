@@ -145,10 +145,10 @@ MUTATIONS = [
         "H's scale stays in the gradient",
     ),
     Mutation(
-        "supcon-finish-barrier", _OP, "barrier", _ROWS,
-        "  __syncthreads();\n  if (threadIdx.x != 0) return;\n",
-        "  if (threadIdx.x != 0) return;\n",
-        "the warps' sums are added before they are there",
+        "supcon-finish-warps", _OP, "index", _ROWS,
+        "team_sums<kLossThreads>(sums, kLossThreads / kWarp);",
+        "team_sums<kLossThreads>(sums, kThreads / kWarp);",
+        "the losses of most warps are left out",
     ),
     Mutation(
         "supcon-finish-largest", _OP, "rounding", _ROWS,
@@ -203,6 +203,21 @@ MUTATIONS = [
         "supcon-triangle-diagonal", _OP, "index", _TRIANGLE,
         "const bool apart = upper != lower;", "const bool apart = true;",
         "a block's own pairs are written down twice",
+    ),
+    Mutation(
+        "supcon-statistics-rows", _OP, "index", _ROWS,
+        "threadIdx.x, p.rows, p.rows);", "threadIdx.x, p.rows, kThreads);",
+        "a block adds the losses of the blocks behind it, too",
+    ),
+    Mutation(
+        "supcon-statistics-block", _OP, "index", _ROWS,
+        "p.losses[block] = {sums[0], sums[1]};", "p.losses[0] = {sums[0], sums[1]};",
+        "blocks write their losses over each other's",
+    ),
+    Mutation(
+        "supcon-mean-blocks", _OP, "edge", _ROWS,
+        "block < row_blocks; block += kThreads", "block < row_blocks - 1; block += kThreads",
+        "the last block's losses are left out of the mean",
     ),
     # ---- forward and backward
     Mutation(
