@@ -12,6 +12,7 @@ prepares what other cases would each train for themselves.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -63,6 +64,10 @@ PLANS = {
 }
 
 
+class NoSourceError(Exception):
+    """A case has to be made, and nobody said where its images lie."""
+
+
 class Plan:
     """The cases of a plan that are asked for, gone through with the options of the command."""
 
@@ -74,21 +79,22 @@ class Plan:
         """Go through cases, those of an attack from its smallest rate on."""
         by_attack: dict[str, list[Case]] = {}
         for case in cases:
-            if self.sources.find(case.name, case.data) is None:
-                continue
             by_attack.setdefault(case.attack, []).append(case)
-        for attack, ladder in by_attack.items():
-            if attack == CLEAN:
-                for case in ladder:
-                    self.row(case, "clean")
-                continue
-            rows = []
-            for case in sorted(ladder, key=lambda case: case.rate):
-                rows.append(self.row(case, "base"))
-                if reaches(rows[-1]) and not self.options.only_base:
-                    break
-            if not self.options.only_base:
-                self.row(Case(**chosen(rows)["case"]), "repair")
+        for ladder in by_attack.values():
+            with contextlib.suppress(NoSourceError):  # which was said
+                self._attack(sorted(ladder, key=lambda case: case.rate))
+
+    def _attack(self, ladder: Sequence[Case]) -> None:
+        if ladder[0].attack == CLEAN:
+            self.row(ladder[0], "clean")
+            return
+        rows = []
+        for case in ladder:
+            rows.append(self.row(case, "base"))
+            if reaches(rows[-1]) and not self.options.only_base:
+                break
+        if not self.options.only_base:
+            self.row(Case(**chosen(rows)["case"]), "repair")
 
     def row(self, case: Case, part: str) -> dict[str, Any]:
         """Read a case's row, or make it if it does not have this part."""
@@ -99,11 +105,12 @@ class Plan:
             now = asdict(DBRConfig.from_recipe(RECIPES[case.data]))
             check_settings(result, now, None if "repair" in row else OF_BASE)
             if part in row and not (part == "clean" and not_measured(row)):
+                self.sources.finished()
                 return row
+        if (source := self.sources.find(case.name, case.data)) is None:
+            raise NoSourceError
         print(f"{case.name}: {part}", file=sys.stderr, flush=True)
-        bench = Bench(
-            case, self.sources.paths[case.data], self.options.work, self.options.test_images
-        )
+        bench = Bench(case, source, self.options.work, self.options.test_images)
         made = (
             bench.without_poison(row)
             if part == "clean"

@@ -168,6 +168,30 @@ def test_rows_become_a_table(
     assert "D-BR took the paper's 5 %" in printed
 
 
+def test_a_finished_plan_needs_no_source(
+    bench: SimpleNamespace,
+    finished: Finished,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    table = bench.attacks_table
+
+    def nowhere(pairs: Any) -> Any:
+        made = sources(pairs)
+        made.paths.clear()
+        return made
+
+    sources = table.Sources
+    monkeypatch.setattr(table, "Sources", nowhere)
+    assert table.main(finished.run) == 0
+    elsewhere = ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "o")]
+    assert table.main([*finished.run, *elsewhere]) == 2
+    said = capsys.readouterr().err
+    assert said.count("left out, no --source digits=PATH") == 4  # the clean case and three attacks
+    assert not (tmp_path / "o").exists()
+
+
 def test_done_is_done_and_other_settings_are_refused(
     bench: SimpleNamespace, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
