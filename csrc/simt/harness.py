@@ -78,11 +78,15 @@ def build(mode: str, root: Path, source: Path = SOURCE) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": tools, "CXX": _compiler()}
+    if (ninja := shutil.which("ninja", path=tools)) is None:
+        raise Unavailable("no ninja: pip install 'fctfast[test]'")
     folder = root / mode
     with FileLock(root / f"{mode}.lock"):
         _run(
             "cmake", f"-S{source}", f"-B{folder}", "-GNinja", f"-DFCTFAST_SIMT_MODE={mode}",
-            f"-DPython_EXECUTABLE={sys.executable}", environment=environment,
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-DCMAKE_MAKE_PROGRAM={ninja}",  # that of an environment which is gone is remembered
+            environment=environment,
         )  # fmt: skip
         _run("cmake", "--build", str(folder), environment=environment)
     (module,) = folder.glob(f"fctfast_simt_{mode}.*.so")
