@@ -20,9 +20,9 @@ ORDINARY, MAX_RATE = 0.5, 0.15
 poison at most this share of the set. Where classes are many, the target's is poison for the most
 part: 10/11 of it at 100 classes and a tenth of the set. A class that is large by nature is not."""
 
-ALL_TO_ALL_SHARE, FEWEST_OF_ALL = 0.5, 3
-"""From this share of the classes on, and three at least, there is no single target: where there is
-one, at most two of nine other classes had two groups that far apart."""
+ALL_TO_ALL_SHARE, FEWEST_OF_ALL = 0.5, 5
+"""Where as many classes form faint groups beside a clear one, all of them are suspected: this share
+of the classes and five at least. Where there is one target, up to two of nine others did so."""
 
 SHOWN_FROM = 20
 """Classes that are weighed together; more than these are reported."""
@@ -41,11 +41,22 @@ class VerdictThresholds:
             class from here on is suspected, too: a poisoned set may be so in many classes.
         separation_many: the same, where as many classes come to it as an attack without a single
             target has (:data:`ALL_TO_ALL_SHARE`, :data:`FEWEST_OF_ALL`).
+
+    Raises:
+        ValueError: they do not fall, in this order, or one is no number.
     """
 
     separation_yes: float = 3.5
     separation_no: float = 3.0
     separation_many: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds out of order."""
+        if not math.inf > self.separation_yes >= self.separation_no >= self.separation_many >= 0:
+            raise ValueError(
+                "VerdictThresholds: expected separation_yes >= separation_no >= separation_many >= "
+                f"0, got {self.separation_yes}, {self.separation_no} and {self.separation_many}"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from fctfast.detect.evidence import ALL_TO_ALL_SHARE, Evidence, VerdictThresholds, weigh
+from fctfast.detect.evidence import Evidence, VerdictThresholds, weigh
 from fctfast.detect.mixture import MIN_SAMPLES
 
 YES, NO, UNCLEAR = "yes", "no", "unclear"
+
+NO_TARGET_SHARE = 0.5
+"""From this share of suspected classes on (two at least) no single one is named as the target."""
 
 SHOWN_ASIDE = 3
 """Classes that are set aside and named, the clearest."""
@@ -111,7 +114,7 @@ def judge(seen: Evidence, thresholds: VerdictThresholds | None = None) -> Verdic
         )
     else:
         reason = "no class's scores form two groups of which the upper one can be poison"
-    all_to_all = len(suspected) >= max(2, ALL_TO_ALL_SHARE * tested)
+    all_to_all = len(suspected) >= max(2, NO_TARGET_SHARE * tested)
     reasons = [reason]
     if len(suspected) > 1:
         reasons.append(

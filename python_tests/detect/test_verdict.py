@@ -103,21 +103,41 @@ def test_beside_a_class_with_evidence_the_lower_threshold_is_enough() -> None:
     assert judge(seen, VerdictThresholds(clearer + 0.1, fainter - 0.1)).suspected_classes == ()
 
 
-@pytest.mark.parametrize(("poisoned", "suspected"), [(2, [0]), (5, [0, 1, 2, 3, 4])])
+# Classes, how many of them have faint groups beside the one that is clear, how many are suspected.
+@pytest.mark.parametrize(
+    ("classes", "faint", "suspected"),
+    [(10, 3, 1), (10, 4, 5), (5, 3, 1), (5, 4, 5), (4, 3, 1), (12, 4, 1), (12, 5, 6)],
+)
 def test_faint_groups_in_half_of_the_classes_are_an_attack_without_a_target(
-    poisoned: int, suspected: list[int]
+    classes: int, faint: int, suspected: int
 ) -> None:
+    made = torch.Generator().manual_seed(4)
+    n = 4000 * classes
+    labels = torch.arange(n) % classes
+    fct = (0.6 * torch.randn(n, generator=made, dtype=torch.float64)).exp()
+    marked = torch.rand(n, generator=made) < 0.2
+    for number in range(faint + 1):
+        chosen = marked & (labels == number)
+        fct = torch.where(chosen, fct * (20.0 if number == 0 else 5.5), fct)
+    seen = verdict(fct, labels, classes)
+    assert sum(2.0 <= s < 3.0 for s in seen.class_separation if s is not None) == faint
+    assert seen.evidence == "yes"
+    assert sorted(seen.suspected_classes) == list(range(suspected))
+    assert seen.suspected_target == (0 if suspected == 1 else None)
+
+
+def test_faint_groups_alone_are_no_evidence() -> None:
     fct, labels = clean(4, 20000)
     marked = torch.rand(len(fct), generator=torch.Generator().manual_seed(1)) < 0.2
-    for number in range(poisoned):
-        chosen = marked & (labels == number)
-        fct = torch.where(chosen, fct * (20.0 if number == 0 else 4.5), fct)
-    seen = verdict(fct, labels, CLASSES)
-    faint = [s for s in seen.class_separation if s is not None and 2.0 <= s < 3.0]
-    assert len(faint) == poisoned - 1
-    assert seen.evidence == "yes"
-    assert sorted(seen.suspected_classes) == suspected
-    assert seen.suspected_target == (0 if poisoned == 2 else None)
+    seen = verdict(torch.where(marked, fct * 4.5, fct), labels, CLASSES)
+    assert all(s is not None and 2.0 <= s < 3.0 for s in seen.class_separation)
+    assert (seen.evidence, seen.suspected_classes) == ("no", ())
+
+
+@pytest.mark.parametrize("limits", [(3.0, 3.5, 2.0), (3.5, 3.0, 3.2), (3.5, 3.0, math.nan)])
+def test_thresholds_out_of_order_are_refused(limits: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="expected separation_yes >= separation_no"):
+        VerdictThresholds(*limits)
 
 
 def test_a_tail_of_easy_samples_is_not_poison() -> None:
