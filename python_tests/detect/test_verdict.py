@@ -112,13 +112,13 @@ def test_faint_groups_in_half_of_the_classes_are_an_attack_without_a_target(
     classes: int, faint: int, suspected: int
 ) -> None:
     made = torch.Generator().manual_seed(4)
-    n = 4000 * classes
+    n = 8000 * classes
     labels = torch.arange(n) % classes
     fct = (0.6 * torch.randn(n, generator=made, dtype=torch.float64)).exp()
     marked = torch.rand(n, generator=made) < 0.2
     for number in range(faint + 1):
         chosen = marked & (labels == number)
-        fct = torch.where(chosen, fct * (20.0 if number == 0 else 5.5), fct)
+        fct = torch.where(chosen, fct * (20.0 if number == 0 else 4.5), fct)
     seen = verdict(fct, labels, classes)
     assert sum(2.0 <= s < 3.0 for s in seen.class_separation if s is not None) == faint
     assert seen.evidence == "yes"
