@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from plan_runs import Sources, add_run_options, check_settings, rows_in
+from plan_runs import Sources, add_run_options, check_settings, commit, rows_in
 from sd_audits import ATTACKS, attacked
 from sd_moments import CLEAN, RECIPES, Case, open_case
 from torch import Tensor
@@ -83,14 +83,18 @@ class Run:
     @property
     def stage1(self) -> str:
         """Name of the extractor's folder: runs that differ in stage 2 alone share it."""
+        return self.extractor + self._of_stage1
+
+    @property
+    def _of_stage1(self) -> str:
         crop = "" if self.crop is None else f"-crop{self.crop:g}"
-        return self.extractor + crop + ("" if self.epochs is None else f"-epochs{self.epochs}")
+        return crop + ("" if self.epochs is None else f"-epochs{self.epochs}")
 
     @property
     def name(self) -> str:
         """Of its row, behind the set's."""
         weight = "" if self.lambda_p is None else f"-lambda{self.lambda_p:g}"
-        return f"{self.extractor}-{self.classifier}{weight}" + self.stage1[len(self.extractor) :]
+        return f"{self.extractor}-{self.classifier}{weight}{self._of_stage1}"
 
 
 def runs_of(plan: str) -> list[Run]:
@@ -178,6 +182,7 @@ class Bench:
             },
             "load_average": os.getloadavg()[1],
             "threads": torch.get_num_threads(),
+            "commit": commit(),
             "versions": versions(),
         }  # fmt: skip
 

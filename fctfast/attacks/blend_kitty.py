@@ -62,6 +62,7 @@ class BlendKitty(Attack):
         object.__setattr__(self, "image", str(path))
         found = hashlib.sha256(_bytes(path, self.sha256)).hexdigest()
         object.__setattr__(self, "sha256", found)
+        _picture(str(path), found, (8, 8))  # one that cannot be decoded is refused here
 
     def keep(self, folder: Path) -> dict[str, str]:
         """Copy the user's picture beside a poisoned set, which then can move; the cat is code."""

@@ -13,7 +13,7 @@ from fctfast import seeding
 from fctfast.attacks.trojan import Trojan
 from fctfast.models import FeatureModel, as_feature_model
 from fctfast.train import normalise
-from fctfast.train.inference import evaluating
+from fctfast.train.inference import device_of, evaluating
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,11 @@ def optimise(
     if cells < 1 or steps < 1:
         raise ValueError(f"optimise: expected cells and steps of at least 1, got {cells}, {steps}")
     network = cast(FeatureModel, as_feature_model(model))
+    place = device_of(model, images.device)
+    images = images.cpu()  # the patch is made there, what the network sees where the network is
     with evaluating(model):
         with torch.no_grad():
-            clean = network.features(normalise(images, mean, std)).mean(0)
+            clean = network.features(normalise(images, mean, std).to(place)).mean(0)
         chosen = tuple(neurons) if neurons is not None else (int(clean.argmax()),)
         if not chosen or not all(0 <= n < len(clean) for n in chosen):
             raise ValueError(f"optimise: expected neurons of 0..{len(clean) - 1}, got {chosen}")
@@ -82,8 +84,8 @@ def optimise(
             """Mean of the chosen features; `batch` is float, in bytes' units."""
             shift, scale = (torch.tensor(v)[:, None, None] for v in (mean, std))
             x = (batch.permute(0, 3, 1, 2) / 255 - shift) / scale
-            made: Tensor = network.features(x)[:, list(chosen)].mean()
-            return made
+            made: Tensor = network.features(x.to(place))[:, list(chosen)].mean()
+            return made.cpu()
 
         patch = _ascend(activation, images, cells, steps, seed)
         attack = Trojan(patch=tuple(map(_rows, patch.unbind(0))))

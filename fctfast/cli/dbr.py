@@ -81,7 +81,6 @@ def run(
           --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --image-size 224
     """
     from fctfast.defend import DBR
-    from fctfast.defend.given import check_same_data
     from fctfast.detect import Detection
     from fctfast.train import make_progress
 
@@ -123,9 +122,8 @@ def run(
         found = Detection.load(earlier).resplit(*choices.shares(alpha_c, alpha_p))
     chosen = asked.load_recipe()
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
-    if found is not None:  # before a folder is made that remembers this detection
-        check_same_data(found, data)
     config = asked.config(chosen, data.channels)
+    DBR(config).check(data, found)  # before a folder is made that remembers all this
     if checkpoint is not None and model is not None:
         given = _with_network(checkpoint, model, width, statistics, data, config)
     out = out or runs.default_out("dbr", data_dir)

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from fctfast.defend import DSTConfig, Secured
 
 
-PAPER_LABELS = (
-    "the paper's 20 %, for want of evidence; other labels are not used, which costs accuracy: "
-    "train as usual if you trust the audit, or --alpha-c 0.85"
-)
-
-
 @guarded
 def run(
     *,
@@ -81,7 +75,6 @@ def run(
       fctfast dst --data-dir images --extractor s-ctl --classifier ce --out runs/baseline2
     """
     from fctfast.defend import DST
-    from fctfast.defend.given import check_same_data
     from fctfast.detect import Detection
     from fctfast.train import make_progress
 
@@ -125,9 +118,8 @@ def run(
     if earlier is not None:
         given = Detection.load(earlier).resplit(*choices.shares(alpha_c, alpha_p))
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
-    if given is not None:  # before a folder is made that remembers this detection
-        check_same_data(given, data)
     config = asked.secure_config(chosen, data.channels, **losses)
+    DST(config).check(data, given)  # before a folder is made that remembers all this
     out = out or runs.default_out("dst", data_dir)
     facts = {
         "recipe": chosen.name,
@@ -169,7 +161,7 @@ def _refuse_what_needs_an_audit(
 def _findings(out: Path, data: ImageSet, config: DSTConfig, secured: Secured) -> dict[str, Any]:
     """Write pictures, the list of suspicious samples and metrics.json; return what that holds."""
     from fctfast import io
-    from fctfast.defend.given import has_paper_labels
+    from fctfast.defend.given import paper_labels
 
     found = secured.detection
     result: dict[str, Any] = detect.findings(out, data, found) if found else {"files": {}}
@@ -186,7 +178,7 @@ def _findings(out: Path, data: ImageSet, config: DSTConfig, secured: Secured) ->
         "poison_still_predicted": secured.kept["dp_kept"],
         "clean_still_predicted": secured.kept["dc_kept"],
         "classes_without_clean_samples": absent,
-        "paper_labels": found is not None and has_paper_labels(found),
+        "paper_labels": paper_labels(found) if found is not None else "",
     }
     result["files"] |= {role: path.name for role, path in secured.paths.items()}
     io.write_json(out / "metrics.json", result)
@@ -209,7 +201,7 @@ def lines_of(secure: dict[str, Any]) -> list[str]:
         if secure[key] is not None:
             rows[f"{part} still as labelled"] = str(common.percent(secure[key]))
     if secure.get("paper_labels"):  # runs of before do not say
-        rows["D_c"] = PAPER_LABELS
+        rows["labels"] = secure["paper_labels"]
     if secure["classes_without_clean_samples"]:
         rows["never learnt"] = (
             "classes without a sample in D_c: "

@@ -157,6 +157,8 @@ def _with_image(
         raise ValueError(
             f"--trigger-image: {attack or DEFAULT} blends no picture in; use --attack blend-kitty"
         )
+    if "image" in options:
+        raise ValueError("--trigger-image and --option image: give one of them")
     return {**options, "image": str(trigger_image)}
 
 

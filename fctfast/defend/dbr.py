@@ -16,6 +16,7 @@ from fctfast.defend.given import (
     DETECT_FOLDER,
     audited,
     check_fits,
+    check_same_data,
     describe_own,
     given_model,
     parts,
@@ -132,6 +133,22 @@ class DBR:
 
     def __init__(self, config: DBRConfig | None = None) -> None:
         self.config = config or DBRConfig()
+
+    def check(self, images: ImageSet, detection: Detection | None = None) -> None:
+        """Refuse at once what :meth:`run` would refuse of a detection at hand, or of the shares.
+
+        Args:
+            images: the suspicious set.
+            detection: an earlier audit of it.
+
+        Raises:
+            ValueError: a detection of other data, or an empty D_p or D_c.
+        """
+        if detection is None:
+            _check_alphas(self.config.detect)
+            return
+        check_same_data(detection, images)
+        parts(images, with_paper_share(detection)[0].split)
 
     def run(
         self,

@@ -13,7 +13,7 @@ from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.classifier import ClassifierSettings, train_classifier
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
-from fctfast.defend.given import audited, has_paper_labels, state_file
+from fctfast.defend.given import audited, check_same_data, paper_labels, state_file
 from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
@@ -132,6 +132,21 @@ class DST:
     def __init__(self, config: DSTConfig | None = None) -> None:
         self.config = config or DSTConfig()
 
+    def check(self, images: ImageSet, detection: Detection | None = None) -> None:
+        """Refuse at once what :meth:`run` would refuse of a detection at hand, or of the shares.
+
+        Args:
+            images: the suspicious set.
+            detection: an earlier audit of it.
+
+        Raises:
+            ValueError: a detection of other data or one that no stage uses, or an empty D_c.
+        """
+        _check(self.config, detection)
+        if detection is not None:
+            check_same_data(detection, images)
+            _members(images, detection)
+
     def run(
         self,
         data: Any,
@@ -184,12 +199,8 @@ class DST:
                 progress=progress, device=device,
             )  # fmt: skip
             clean, poisoned = _members(images, detection)
-            if progress is not None and has_paper_labels(detection):
-                progress.note(
-                    f"D-ST: without evidence of poison D_c is the {detection.split.alpha_c:.0%} of "
-                    "the set that look cleanest, and other labels are not used, which costs "
-                    "accuracy; train as usual if you trust the audit, or take a larger alpha_c"
-                )
+            if progress is not None and (note := paper_labels(detection)):
+                progress.note(f"D-ST: {note}")
         else:
             detection = None
         how: dict[str, Any] = {

@@ -5,7 +5,6 @@ Which labels it trusts is the choice: those of D_c (SS-CTL), all (S-CTL) or none
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from fctfast.models import as_feature_model
 from fctfast.models.adapters import feature_dimension
 from fctfast.models.initialise import initialise
 from fctfast.ops import semi_supervised_groups
+from fctfast.ops.supcon_loss import check_temperatures
 from fctfast.seeding import derive_seed
 from fctfast.train import (
     Budget,
@@ -78,11 +78,11 @@ class ExtractorSettings:
             raise ValueError(
                 f"learning: expected one of {', '.join(LEARNING)}, got {self.learning!r}"
             )
-        if self.projection < 1:
-            raise ValueError(f"projection: expected at least 1, got {self.projection}")
-        for name in ("temperature", "base_temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
+        if not isinstance(self.projection, int) or self.projection < 1:
+            raise ValueError(
+                f"projection: expected a whole number of at least 1, got {self.projection}"
+            )
+        check_temperatures(self.temperature, self.base_temperature)
         if self.chunk is not None and self.chunk < 2:
             raise ValueError(f"chunk: expected at least 2 images, got {self.chunk}")
         if self.views.views < 2:

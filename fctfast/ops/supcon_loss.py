@@ -89,7 +89,8 @@ def supcon_loss(
 
     Memory beside z grows with N x D; work is two N x N x D products (eager torch takes three), a
     half more below a temperature of about .013, and three for the own rows of several processes.
-    On CUDA it is three products in any case. float32 rows are multiplied there in float32, or in
+    On CUDA it is three products, two and a half in float32 from 4,096 rows on, and more where rows
+    have more than 128 features (six at 512). float32 rows are multiplied there in float32, or in
     tf32 while `torch.backends.cuda.matmul.fp32_precision` is "tf32"; 16-bit ones in float16.
 
     Args:
@@ -109,7 +110,9 @@ def supcon_loss(
         run and for every number of threads.
 
     Raises:
-        TypeError: z or group is no tensor, or of another dtype.
+        TypeError: z or group is no tensor, or of another dtype; a temperature that is no number
+            (it has no gradient here: a learnt one needs
+            :func:`fctfast.ops.reference.supcon_loss`).
         ValueError: shapes or devices do not fit, a temperature below .001, a base_temperature that
             is not above 0.
 
@@ -177,6 +180,11 @@ def semi_supervised_groups(
             )
     if views < 1:
         raise ValueError(f"{op}: expected at least one view, got views={views}")
+    # Looked at where it costs nothing: -1 - id stands for a sample whose label is not trusted.
+    if labels.device.type == "cpu" and not torch.compiler.is_compiling():
+        wrong = labels[clean & (labels < 0)]
+        if wrong.numel():
+            raise ValueError(f"{op}: expected clean labels of at least 0, got {int(wrong[0])}")
     return torch.where(clean, labels, -1 - ids).repeat(views)
 
 
@@ -194,6 +202,24 @@ def _check(z: Tensor, group: Tensor, temperature: float, base: float) -> None:
         raise ValueError(f"{OP}: expected group [{len(z)}], one a row of z, got {shape_of(group)}")
     if group.device != z.device:
         raise ValueError(f"{OP}: expected group on {z.device} as z, got {shape_of(group)}")
+    check_temperatures(temperature, base)
+
+
+def check_temperatures(temperature: float, base: float) -> None:
+    """Refuse what the loss cannot be taken at.
+
+    Args:
+        temperature: t.
+        base: base_temperature.
+
+    Raises:
+        TypeError: one is no number.
+        ValueError: one is out of range.
+    """
+    for name, value in (("temperature", temperature), ("base_temperature", base)):
+        if value is None or isinstance(value, (Tensor, str)):
+            hint = "; it has no gradient here, pass .item()" * isinstance(value, Tensor)
+            raise TypeError(f"{OP}: expected {name} to be a number, got {value!r}{hint}")
     if not MIN_TEMPERATURE <= temperature < math.inf:
         raise ValueError(
             f"{OP}: expected temperature of at least {MIN_TEMPERATURE}, got {temperature}"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from fctfast.ops._checks import require_tensor, shape_of
-from fctfast.ops.supcon_loss import semi_supervised_groups, supcon_loss
+from fctfast.ops.supcon_loss import check_temperatures, semi_supervised_groups, supcon_loss
 
 
 class _Contrastive(nn.Module):
@@ -21,6 +21,9 @@ class _Contrastive(nn.Module):
         process_group: ProcessGroup | None,
     ) -> None:
         super().__init__()
+        check_temperatures(
+            temperature, temperature if base_temperature is None else base_temperature
+        )
         self.temperature = temperature
         self.base_temperature = base_temperature
         self.process_group = process_group

@@ -24,6 +24,7 @@ except ModuleNotFoundError:  # Windows: no lock, everything else works
 
 RUN_FILE, LOCK_FILE, HISTORY_FILE = "run.json", ".lock", "history.parquet"
 FORMAT = "fctfast-run-1"
+SHOWN_DIFFERENCES = 8
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # names of fctfast.io
 
 
@@ -192,6 +193,12 @@ class RunFolder:
             there = {key: self._record.get(key) for key in self._identity}
             differing = differing_keys(there, self._identity)
             if differing:
+                command = there.get("command")
+                if command != self._identity.get("command"):
+                    differing = [f"it is one of fctfast {command}"]
+                more = len(differing) - SHOWN_DIFFERENCES
+                if more > 0:
+                    differing = [*differing[:SHOWN_DIFFERENCES], f"and {more} more"]
                 raise ValueError(
                     f"{self.path} holds a run with other settings: {'; '.join(differing)}. Use "
                     "the same settings to resume it, or another folder for a new run"

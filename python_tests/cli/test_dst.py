@@ -38,8 +38,9 @@ def test_it_trains_a_secure_model_on_an_earlier_audit(
     assert not result["secure"]["paper_labels"]
     auto = [*command[:-1], tmp_path / "auto", "--detection", audit, "--alpha-c", "auto"]
     told = invoke(*auto, "-q")
-    assert "the paper's 20 %, for want of evidence" in " ".join(told.stdout.split())
-    assert io.read_json(tmp_path / "auto" / "metrics.json")["secure"]["paper_labels"]
+    share = "for want of evidence D_c is the 20% of the set"
+    assert share in " ".join(told.stdout.split())
+    assert share in io.read_json(tmp_path / "auto" / "metrics.json")["secure"]["paper_labels"]
     # The same command again has nothing to do, and says it to a person.
     again = invoke(*command, "--detection", audit, "-q")
     assert again.exit_code == 0
@@ -132,3 +133,22 @@ def test_a_detection_of_other_data_leaves_no_folder_behind(
     assert result.exit_code == 2
     assert "the detection is of other data than 'digits train'" in result.stderr
     assert not out.exists()  # the right data with the same --out would be refused as another run
+
+
+@pytest.mark.parametrize("command", ["dbr", "dst"])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_shares_that_leave_nobody_leave_no_folder_behind(
+    invoke: Invoke,
+    audited: tuple[Path, Path],
+    tiny: Path,
+    tmp_path: Path,
+    command: str,
+    earlier: bool,
+) -> None:
+    data, run = audited
+    out = tmp_path / "out"
+    asked = [command, "--data-dir", data, "--recipe", tiny, "--out", out, "--alpha-c", "0"]
+    result = invoke(*asked, *(["--detection", run] if earlier else []))
+    assert result.exit_code == 2
+    assert "D_c is empty" in result.stderr
+    assert not out.exists()

@@ -180,7 +180,7 @@ def test_it_says_that_d_c_is_small_for_want_of_evidence(
     nobody = found.resplit("auto", "auto")
     assert nobody.rate is None
     DST(quick).run(small_set, detection=nobody, progress=Saying())
-    assert any("D_c is the 20% of the set that look cleanest" in text for text in said)
+    assert any("D-ST: for want of evidence D_c is the 20% of the set" in text for text in said)
     sure = replace(nobody, rate=PoisonRate(0.1, 0.1, 0.1))
     for other in (found.resplit(0.2, "auto"), sure):  # the user's own share, or evidence
         said.clear()
@@ -193,9 +193,12 @@ def test_it_says_that_d_c_is_small_for_want_of_evidence(
     [
         (lambda: ExtractorSettings(learning="simclr"), "learning: expected one of ss-ctl"),
         (lambda: ExtractorSettings(views=ViewSettings(views=1)), "at least 2"),
-        (lambda: ExtractorSettings(projection=0), "projection: expected at least 1"),
+        (
+            lambda: ExtractorSettings(projection=0),
+            "projection: expected a whole number of at least 1",
+        ),
         (lambda: ExtractorSettings(chunk=1), "chunk: expected at least 2"),
-        (lambda: ExtractorSettings(temperature=0.0), "temperature: expected more than 0"),
+        (lambda: ExtractorSettings(temperature=0.0), "expected temperature of at least 0.001"),
         (lambda: ClassifierSettings(lambda_p=float("nan")), "lambda_p: expected at least 0"),
         (lambda: ViewSettings(scale=(0.1,)), "scale: expected two shares"),
         (lambda: ViewSettings(jitter=(0.1, 0.1, 0.1)), "jitter: expected four reaches"),

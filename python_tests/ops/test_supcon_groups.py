@@ -51,6 +51,7 @@ def test_other_readings_of_eq_2() -> None:
         ({"clean": torch.zeros(3, dtype=torch.bool)}, ValueError, r"expected clean \[B\]"),
         ({"ids": torch.arange(5)}, ValueError, r"expected ids \[B\]"),
         ({"views": 0}, ValueError, "at least one view"),
+        ({"labels": torch.tensor([0, 1, -2, 0])}, ValueError, "labels of at least 0, got -2"),
     ],
 )
 def test_errors_of_groups(change: dict[str, object], kind: type[Exception], words: str) -> None:

@@ -71,6 +71,17 @@ def test_gradients_reach_the_features() -> None:
     torch.testing.assert_close(features.grad.transpose(0, 1).reshape(12, 8), rows.grad)
 
 
+@pytest.mark.parametrize("loss", [SupConLoss, SimCLRLoss, SSCTLLoss])
+def test_temperatures_are_looked_at_when_a_loss_is_made(loss: type[torch.nn.Module]) -> None:
+    with pytest.raises(ValueError, match=r"temperature of at least 0\.001, got 0\.0"):
+        loss(temperature=0.0)
+    with pytest.raises(TypeError, match=r"expected temperature to be a number, got '0\.1'"):
+        loss(temperature="0.1")
+    learnt = torch.nn.Parameter(torch.tensor(0.1))
+    with pytest.raises(TypeError, match=r"no gradient here, pass \.item\(\)"):
+        loss(temperature=learnt)
+
+
 def test_errors_teach() -> None:
     with pytest.raises(ValueError, match="contrast_mode='all', got 'one'"):
         SupConLoss(contrast_mode="one")

@@ -75,6 +75,23 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
         pass
 
 
+def test_the_folder_of_another_command_is_named_and_long_lists_are_cut(tmp_path: Path) -> None:
+    with _open(tmp_path / "run"):
+        pass
+    with (
+        pytest.raises(ValueError, match=r"other settings: it is one of fctfast detect\. Use"),
+        _open(tmp_path / "run", command="dst", seed=1),
+    ):
+        pass
+    many = {f"key{number}": number for number in range(20)}
+    with (
+        pytest.raises(ValueError, match=r"and [0-9]+ more\. Use the same settings") as caught,
+        _open(tmp_path / "run", settings=many),
+    ):
+        pass
+    assert str(caught.value).count(" there, ") == 8
+
+
 def test_a_run_is_open_once_at_a_time(tmp_path: Path) -> None:
     # The lock belongs to the open file, so a second opening here stands for another process.
     with _open(tmp_path / "run") as run:
