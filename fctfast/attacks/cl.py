@@ -78,8 +78,6 @@ class CL(Attack):
                 raise ValueError(f"cl: expected {name} in (0, 255], got {getattr(self, name)}")
         if self.steps < 1:
             raise ValueError(f"cl: expected steps of at least 1, got {self.steps}")
-        if self.model is not None and not Path(self.model).expanduser().is_file():
-            raise FileNotFoundError(f"cl: expected model to be a network's file, got {self.model}")
 
     def prepared(
         self, clean: ImageSet, *, target: int, seed: int, progress: Progress | None = None

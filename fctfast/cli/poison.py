@@ -86,6 +86,9 @@ def run(
 
     options = common.attack_options(option)
     chosen = attacks.get(attack or DEFAULT, **_with_image(options, trigger_image, attack))
+    model = chosen.options().get("model")  # which a test trigger may not need
+    if model is not None and not Path(str(model)).expanduser().is_file():
+        raise FileNotFoundError(f"--option model: no such file: {model}")
     if from_png is not None:
         _refuse_with_png(rate=rate, option=option, trigger_image=trigger_image)
     share = 0.1 if rate is None else rate

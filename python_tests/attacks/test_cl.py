@@ -159,8 +159,3 @@ def test_the_noise_of_an_image_does_not_depend_on_its_neighbours(network: torch.
     assert torch.equal(attack.apply(images[3:4], train=True), together[3:4])
     other = replace(attack, ready=Network(network, info, 1, 1))
     assert not torch.equal(other.apply(images, train=True), together)
-
-
-def test_a_network_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="cl: expected model to be a network's file"):
-        attacks.get("cl", model=str(tmp_path / "none.safetensors"))

@@ -87,6 +87,10 @@ def test_the_recipe_names_its_source_for_every_folder(
         (("--option", "ratio"), "expected KEY=VALUE, got 'ratio'"),
         (("--option", "colour=1"), "unknown option colour"),
         (("--split", "all"), "expected 'train', 'test' or 'val'"),
+        (
+            ("--attack", "cl", "--option", "model=none.safetensors"),
+            "no such file: none.safetensors",
+        ),
     ],
 )
 def test_mistakes_exit_2_with_one_line(
@@ -167,6 +171,8 @@ def test_a_picture_of_the_users_is_blended_in(invoke: Invoke, tmp_path: Path) ->
     refused = invoke("poison", *how, "--attack", "sig", "--out", tmp_path / "q")
     assert refused.exit_code == 2
     assert "--trigger-image: sig blends no picture in" in refused.stderr
+    both = ("--attack", "blend-kitty", "--option", f"image={picture}", "--out", tmp_path / "q")
+    assert "give one of them" in invoke("poison", *how, *both).stderr
     assert not (tmp_path / "q").exists()
 
 
