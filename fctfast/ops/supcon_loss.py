@@ -103,11 +103,13 @@ def supcon_loss(
         process_group: z holds this process's rows, of as many as it likes; the denominators and
             positives are those of all processes' rows together (group must be numbered alike
             everywhere). Each process returns the loss of all; the gradients' mean over the
-            processes, which DDP takes, is that of one process with all rows. Default: one process.
+            processes, which DDP takes, is that of one process with all rows. Temperatures and D
+            have to be the same everywhere; torch.compile breaks its graph here. Default: one
+            process.
 
     Returns:
-        float32 [], differentiable once in z; 0 where no row has a positive. The same bits on every
-        run and for every number of threads.
+        float32 [], differentiable once in z, backward alone; 0 where no row has a positive. The
+        same bits on every run and for every number of threads.
 
     Raises:
         TypeError: z or group is no tensor, or of another dtype; a temperature that is no number
