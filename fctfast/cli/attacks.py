@@ -35,7 +35,9 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
     for a in made:
         lines += [f"{a.name}: {a.summary}", f"    {', '.join(a.traits())}", f"    {a.source}"]
         if a.needs_model:
-            lines.append("    needs a network: trained once on the clean set (minutes to an hour), kept")
+            lines.append(
+                "    needs a network: trained once on the clean set (minutes to an hour), kept"
+            )
         if options := ", ".join(f"{k}={v}" for k, v in a.options().items() if _short(v)):
             lines.append(f"    --option {options}")
     lines += [
