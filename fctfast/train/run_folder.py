@@ -196,6 +196,8 @@ class RunFolder:
                 command = there.get("command")
                 if command != self._identity.get("command"):
                     differing = [f"it is one of fctfast {command}"]
+                # What was asked comes before what follows from it: --mode changes many settings.
+                differing.sort(key=lambda text: text.split(" ", maxsplit=1)[0].count("."))
                 more = len(differing) - SHOWN_DIFFERENCES
                 if more > 0:
                     differing = [*differing[:SHOWN_DIFFERENCES], f"and {more} more"]

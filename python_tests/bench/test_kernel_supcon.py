@@ -78,7 +78,7 @@ def test_the_upper_triangle_by_hand(bench: SimpleNamespace) -> None:
     assert triangle(case_of(bench, 131072, 16, "float32")) == []  # 268 MB of sums
     assert triangle(case_of(bench, 65536, 16, "float32")) == [832] * 78 + [640]
     # 23 blocks of 192 would be 276 pairs, and 264 run at once.
-    assert triangle(case_of(bench, 4256, 16, "float32")) == [128] * 33 + [32]
+    assert triangle(case_of(bench, 4256, 16, "float32")) == [64] * 66 + [32]
     # 4,100 rows: 21 blocks of 192 and one of 68, which is two of 64 rows and three tiles.
     case = case_of(bench, 4100, 16, "float32")
     assert triangle(case) == [192] * 21 + [68]
@@ -170,7 +170,11 @@ def test_eager_is_launches_at_1024_rows(bench: SimpleNamespace) -> None:
     both = [p.name for p in trace(1024, both=True)]
     assert both[:23] == names
     assert both.count("mm") == 3
-    assert bench.kernel_supcon.LAUNCHES == 3
+    launches, of = bench.kernel_supcon.launches, bench.gpu_cases.Case
+    for rows, dtype, walk, all_of_it in ((1024, F32, 3, 6), (8192, F32, 4, 7), (8192, BF16, 3, 6)):
+        shape = (rows, 128)
+        assert launches(of("supcon_loss", shape, 2, dtype, "labels")) == walk
+        assert launches(of("supcon_loss", shape, 2, dtype, "labels", both=True)) == all_of_it
 
 
 @pytest.mark.parametrize("kind", KINDS)
