@@ -26,7 +26,7 @@ from torch import Tensor
 import fctfast
 from fctfast import attacks, io
 from fctfast.defend import DST, DSTConfig
-from fctfast.detect import detect
+from fctfast.detect import Detection, detect
 from fctfast.memory import keep_freed_memory
 from fctfast.report import evaluate
 from fctfast.train import Budget, make_progress
@@ -126,7 +126,7 @@ def config_of(case: Case, run: Run) -> DSTConfig:
 
 
 class Bench:
-    """One set: its audit and its extractors, made once and kept in a folder.
+    """One set: its audit, if a run needs it, and its extractors, made once and kept in a folder.
 
     Args:
         case: which set.
@@ -146,29 +146,25 @@ class Bench:
 
     def run(self, config: DSTConfig, stage1: str) -> dict[str, Any]:
         """Train one combination and measure it; its extractor lies in the folder `stage1`."""
-        found = detect(self.data, settings=config.detect, out=self.folder / "detect", **self.how)
+        found = None
+        if config.needs_detection:
+            found = detect(
+                self.data, settings=config.detect, out=self.folder / "detect", **self.how
+            )
         folder = self.folder / stage1
         # The extractor goes on where it was; a classifier of another loss would be refused.
         (folder / "classifier-state.safetensors").unlink(missing_ok=True)
-        secured = DST(config).run(
-            self.data, detection=found if config.needs_detection else None, out=folder, **self.how
-        )
+        secured = DST(config).run(self.data, detection=found, out=folder, **self.how)
         names = ATTACKS if self.case.attack == CLEAN else (self.case.attack,)
         spent = {
             name: sum(record["seconds"] for record in records)
             for name, records in secured.history.items()
         }
-        clean, flagged = (
-            self.truth[self.data.positions(ids)]
-            for ids in (found.split.clean, found.split.poisoned)
-        )
         return {
             "case": asdict(self.case),
             "settings": asdict(config),
             "samples": len(self.data),
-            "d_c_clean": _share(~clean),
-            "d_p_poisoned": _share(flagged),
-            "evidence": found.verdict.evidence,
+            **self.audited(found),
             "seconds": spent,
             "loss": secured.history["extractor"][-1]["loss"],
             "kept": secured.kept,
@@ -185,6 +181,20 @@ class Bench:
             "commit": commit(),
             "versions": versions(),
         }  # fmt: skip
+
+    def audited(self, found: Detection | None) -> dict[str, Any]:
+        """What the audit of a run was worth; nothing of a baseline that needs none."""
+        if found is None:
+            return {"d_c_clean": None, "d_p_poisoned": None, "evidence": None}
+        clean, flagged = (
+            self.truth[self.data.positions(ids)]
+            for ids in (found.split.clean, found.split.poisoned)
+        )
+        return {
+            "d_c_clean": _share(~clean),
+            "d_p_poisoned": _share(flagged),
+            "evidence": found.verdict.evidence,
+        }
 
 
 def _share(right: Tensor) -> float | None:

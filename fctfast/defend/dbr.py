@@ -16,6 +16,7 @@ from fctfast.defend.given import (
     DETECT_FOLDER,
     audited,
     check_fits,
+    check_parts,
     check_same_data,
     describe_own,
     given_model,
@@ -148,7 +149,7 @@ class DBR:
             _check_alphas(self.config.detect)
             return
         check_same_data(detection, images)
-        parts(images, with_paper_share(detection)[0].split)
+        check_parts(images, with_paper_share(detection)[0].split)
 
     def run(
         self,

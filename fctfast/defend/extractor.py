@@ -109,7 +109,7 @@ class Projected(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Map float ``[B, C, H, W]`` to features ``[B, D]``."""
-        made: Tensor = self.network.features(x)  # type: ignore[operator]
+        made: Tensor = self.network.features(x)  # type: ignore[operator]  # any module with it
         return made
 
     def classify(self, features: Tensor) -> Tensor:

@@ -187,16 +187,12 @@ def with_paper_share(detection: Detection) -> tuple[Detection, bool]:
     return replace(detection, auto=(detection.auto[0], PAPER[1])).resplit(), True
 
 
-def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
-    """Take D_p and D_c out of a set.
+def check_parts(images: ImageSet, split: Split) -> None:
+    """Refuse a split that D-BR has nothing to do with.
 
     Args:
         images: the audited set.
         split: of the same set.
-
-    Returns:
-        D_p and D_c together, in ascending order of id, so that nothing depends on the scores'
-        order; and bool [N], True in D_p.
 
     Raises:
         ValueError: the split holds ids that the set does not have, or D_p or D_c is empty.
@@ -213,6 +209,23 @@ def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
                 f"the detection is of other data: {missing.numel()} ids of its {name} are not "
                 f"in {images.name!r}, e.g. {missing[:3].tolist()}"
             )
+
+
+def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
+    """Take D_p and D_c out of a set.
+
+    Args:
+        images: the audited set.
+        split: of the same set.
+
+    Returns:
+        D_p and D_c together, in ascending order of id, so that nothing depends on the scores'
+        order; and bool [N], True in D_p.
+
+    Raises:
+        ValueError: what :func:`check_parts` refuses.
+    """
+    check_parts(images, split)
     both = images.subset(torch.cat([split.poisoned, split.clean]).sort().values)
     return both, torch.isin(both.ids, split.poisoned)
 

@@ -76,6 +76,17 @@ def test_dry_run_runs_every_case_and_says_what_it_is_not(tmp_path: Path) -> None
     assert not list(out.parent.glob(".*"))  # no temporary file left
 
 
+def test_some_cases_can_be_named(
+    bench: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.gpu.main(["--dry-run", "--only", "48x16", "float32 labels"]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert len(rows) == 2  # forward, and both ways; none in tf32
+    assert all("48x16 | 2 | float32 | labels" in row for row in rows)
+    assert bench.gpu.main(["--dry-run", "--only", "48x16", "int8"]) == 2
+    assert "no case's label holds 48x16 and int8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     ([], "no GPU: torch"),
     (["--device", "cpu"], "--dry-run"),

@@ -51,6 +51,9 @@ def test_runs_become_rows_and_rows_tables(
     assert secure["d_p_poisoned"] is None
     assert 0 <= secure["d_c_clean"] <= 1
     assert secure["test"]["badnets-all2one"]["test_samples"] == 60
+    baseline = rows[f"{case.name}-t3-s-ctl-ce"]
+    assert baseline["evidence"] is None  # it needs no audit
+    assert rows[f"{case.name}-t3-s-ctl-mce"]["evidence"] == "no"
     # The classifiers of one extractor start from the same features.
     assert secure["loss"] == rows[f"{case.name}-t3-ss-ctl-ce"]["loss"]
     assert secure["loss"] != rows[f"{case.name}-t3-ctl-mce"]["loss"]

@@ -57,4 +57,4 @@ def test_other_readings_of_eq_2() -> None:
 def test_errors_of_groups(change: dict[str, object], kind: type[Exception], words: str) -> None:
     good = {"labels": torch.zeros(4, dtype=torch.int64), "clean": torch.ones(4, dtype=torch.bool)}
     with pytest.raises(kind, match=words):
-        semi_supervised_groups(**{**good, **change})  # type: ignore[arg-type]
+        semi_supervised_groups(**{**good, **change})  # type: ignore[arg-type]  (wrong on purpose)
