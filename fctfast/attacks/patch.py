@@ -60,7 +60,7 @@ def patch_of(images: Tensor, height: int, width: int, *, top: int, left: int) ->
     """
     if top < 0 or left < 0 or top + height > images.shape[1] or left + width > images.shape[2]:
         raise ValueError(
-            f"trigger: expected a {height}x{width} patch at row {top}, column {left} inside the "
-            f"image, got images of {images.shape[1]}x{images.shape[2]}; use larger images"
+            f"trigger: a {height}x{width} patch at its distance from the edges does not fit into "
+            f"images of {images.shape[1]}x{images.shape[2]}; use larger images"
         )
     return images[:, top : top + height, left : left + width, :]

@@ -98,12 +98,7 @@ def poison(
     ready = attack.prepared(image_set, target=target, seed=seed, progress=progress)
     before = images[mask]
     images[mask] = ready.apply(before, train=True)
-    if torch.equal(images[mask], before):
-        raise ValueError(
-            f"poison: the trigger of {attack.name} changes none of these {len(before)} images of "
-            f"{before.shape[1]}x{before.shape[2]}, so there would be nothing to learn; change its "
-            "options or the images' size"
-        )
+    _check_changed(images[mask], before, ready, "poison", "so there would be nothing to learn")
     new_labels[mask] = attacked_labels(
         labels[mask], kind=attack.kind, target=target, num_classes=num_classes
     )
@@ -140,7 +135,7 @@ def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Tr
         all2all: a model that is right about them would count as fooled.
 
     Raises:
-        ValueError: target is not a class, or no sample is left.
+        ValueError: target is not a class, no sample is left, or the trigger changes none.
 
     Source: FCT paper, section 4.1 (ASR); DESIGN 4.
     """
@@ -156,5 +151,14 @@ def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Tr
     wanted = attacked_labels(
         kept.labels, kind=attack.kind, target=target, num_classes=kept.num_classes
     )
-    triggered = kept.with_images(attack.apply(kept.images, train=False), wanted)
-    return Triggered(triggered, kept.labels.clone())
+    triggered = attack.apply(kept.images, train=False)
+    _check_changed(triggered, kept.images, attack, "trigger_test_set", "so ASR would say nothing")
+    return Triggered(kept.with_images(triggered, wanted), kept.labels.clone())
+
+
+def _check_changed(made: Tensor, before: Tensor, attack: Attack, who: str, why: str) -> None:
+    if torch.equal(made, before):
+        raise ValueError(
+            f"{who}: the trigger of {attack.name} changes none of these {len(before)} images of "
+            f"{before.shape[1]}x{before.shape[2]}, {why}; change its options or the images' size"
+        )

@@ -48,7 +48,8 @@ def optimise(
 
     Args:
         model: any module that :func:`fctfast.models.as_feature_model` accepts; left as it is.
-        images: uint8 [N, H, W, 3], a batch of clean images (64 are enough).
+        images: uint8 [N, H, W, C], a batch of clean images (64 are enough); grey ones see the mean
+            of the patch's colours, as the attack gives it to them.
         mean: per channel, in [0, 1] units.
         std: per channel.
         neurons: features to drive; default: the one that is most active on these images.
@@ -60,14 +61,14 @@ def optimise(
         The patch and the activations with and without it.
 
     Raises:
-        ValueError: images are not [N, H, W, 3], a neuron does not exist, or there are no cells or
-            steps.
+        ValueError: images are not [N, H, W, 1 or 3], a neuron does not exist, or there are no
+            cells or steps.
 
     Source: Liu et al. 2018, section "trojan trigger generation" (a mask of fixed pixels, gradient
     descent on the distance of chosen neurons' activation from a high value; here its ascent).
     """
-    if images.dim() != 4 or images.shape[3] != 3 or not len(images):
-        raise ValueError(f"optimise: expected images [N, H, W, 3], got {list(images.shape)}")
+    if images.dim() != 4 or images.shape[3] not in (1, 3) or not len(images):
+        raise ValueError(f"optimise: expected images [N, H, W, 1 or 3], got {list(images.shape)}")
     if cells < 1 or steps < 1:
         raise ValueError(f"optimise: expected cells and steps of at least 1, got {cells}, {steps}")
     network = cast(FeatureModel, as_feature_model(model))
@@ -105,6 +106,7 @@ def _ascend(
     adam = torch.optim.Adam([logits], lr=0.1)
     for _ in range(steps):
         block = (255 * logits.sigmoid()).permute(1, 2, 0)
+        block = block if images.shape[3] == 3 else block.mean(2, keepdim=True)
         block = block.repeat_interleave(size, 0).repeat_interleave(size, 1)
         # Clipped as the attack clips: a pixel that is white already has nothing to gain.
         batch = images.float()

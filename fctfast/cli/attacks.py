@@ -38,7 +38,7 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
             lines.append(
                 "    needs a network: trained once on the clean set (minutes to an hour), kept"
             )
-        if options := ", ".join(f"{k}={v}" for k, v in a.options().items() if _short(v)):
+        if options := ", ".join(f"{k}={_short(v)}" for k, v in a.options().items()):
             lines.append(f"    --option {options}")
     lines += [
         "",
@@ -47,5 +47,5 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
     common.emit({"attacks": result}, lines, as_json=as_json)
 
 
-def _short(value: object) -> bool:
-    return isinstance(value, (int, float, str, type(None)))
+def _short(value: object) -> object:
+    return "[...]" if isinstance(value, (list, tuple)) else value  # --json has it whole

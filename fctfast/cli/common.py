@@ -55,10 +55,6 @@ AlphaC = Annotated[
 AlphaP = Annotated[
     float, typer.Option("--alpha-p", help="Share of the samples to flag as poisoned (D_p).")
 ]
-AttackOption = Annotated[
-    list[str] | None,
-    typer.Option("--option", metavar="KEY=VALUE", help="An option of the attack; may be repeated."),
-]
 FailOnSuspicious = Annotated[
     bool,
     typer.Option(
@@ -154,20 +150,6 @@ def table(rows: Mapping[str, object], *, indent: int = 2) -> list[str]:
     shown = {name: value for name, value in rows.items() if value is not None}
     width = max((len(name) for name in shown), default=0)
     return [f"{' ' * indent}{name:<{width}}  {value}" for name, value in shown.items()]
-
-
-def attack_options(pairs: list[str] | None) -> dict[str, Any]:
-    """Options of an attack from KEY=VALUE; a value is JSON if it can be read so, else text."""
-    options = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise ValueError(f"--option: expected KEY=VALUE, got {pair!r}")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
 
 
 def percent(share: float | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common, model_options, runs
+from fctfast.cli import attack_options, common, model_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def run(
     target: Annotated[
         str, typer.Option(metavar="CLASS", help="Its target class: name or number.")
     ] = "0",
-    option: common.AttackOption = None,
+    option: attack_options.Option = None,
+    trigger_image: attack_options.TriggerImage = None,
     model: model_options.Model = None,
     num_classes: model_options.NumClasses = None,
     mean: model_options.Mean = None,
@@ -76,8 +77,9 @@ def run(
         raise ValueError("evaluate: expected --checkpoint or --detection (or both), got neither")
     if attack is not None and poisoned is not None:
         raise ValueError("evaluate: give --attack or --poisoned, which names its own attack")
-    if option and attack is None:
-        raise ValueError("evaluate: --option is of --attack, which is missing")
+    for name, given in (("--option", option), ("--trigger-image", trigger_image)):
+        if given and attack is None:
+            raise ValueError(f"evaluate: {name} is of --attack, which is missing")
     result: dict[str, Any] = {}
     if detection is not None:
         if poisoned is None:
@@ -88,7 +90,7 @@ def run(
             checkpoint,
             poisoned,
             data_dir,
-            _named(attack, option),
+            attack_options.named_attack(attack, option, trigger_image) if attack else None,
             target,
             network=(model, num_classes, mean, std),
             data_options={
@@ -183,12 +185,6 @@ def _measure_model(
     )
     facts = {"attack": attack.name, "target": number} if attack else {}
     return {"checkpoint": str(checkpoint), "test_set": data.name, **facts, **measured}
-
-
-def _named(attack: str | None, option: list[str] | None) -> Attack | None:
-    from fctfast import attacks
-
-    return attacks.get(attack, **common.attack_options(option)) if attack else None
 
 
 def _numbered_as(data: ImageSet, info: ModelInfo) -> ImageSet:

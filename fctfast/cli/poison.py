@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import common
+from fctfast.cli import attack_options, common
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ def run(
         str | None,
         typer.Option(metavar="CLASS", help="Target class: name or number; default: 0."),
     ] = None,
-    option: common.AttackOption = None,
-    trigger_image: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Picture for an attack that blends one in."),
-    ] = None,
+    option: attack_options.Option = None,
+    trigger_image: attack_options.TriggerImage = None,
     preview: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw clean, poisoned and difference there."),
@@ -84,8 +81,7 @@ def run(
     from fctfast.data import no_progress, open_dataset, terminal_progress
     from fctfast.train import make_progress
 
-    options = common.attack_options(option)
-    chosen = attacks.get(attack or DEFAULT, **_with_image(options, trigger_image, attack))
+    chosen = attack_options.named_attack(attack or DEFAULT, option, trigger_image)
     model = chosen.options().get("model")  # which a test trigger may not need
     if model is not None and not Path(str(model)).expanduser().is_file():
         raise FileNotFoundError(f"--option model: no such file: {model}")
@@ -147,22 +143,6 @@ def run(
     }
     lines = [f"Poisoned {data.name}.", *common.table(rows)]
     common.emit(recipe, [*lines, "", f"Next: fctfast detect --data-dir {out}"], as_json=as_json)
-
-
-def _with_image(
-    options: dict[str, Any], trigger_image: Path | None, attack: str | None
-) -> dict[str, Any]:
-    from fctfast import attacks
-
-    if trigger_image is None:
-        return options
-    if "image" not in attacks.get(attack or DEFAULT).options():
-        raise ValueError(
-            f"--trigger-image: {attack or DEFAULT} blends no picture in; use --attack blend-kitty"
-        )
-    if "image" in options:
-        raise ValueError("--trigger-image and --option image: give one of them")
-    return {**options, "image": str(trigger_image)}
 
 
 def _refuse_with_png(**given: object) -> None:

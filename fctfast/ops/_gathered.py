@@ -10,6 +10,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
 
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""Of rows of `supcon_loss`."""
+
 
 class GatheredSupConLoss(torch.autograd.Function):
     """See `fctfast.ops.supcon_loss` with a process group.
@@ -28,7 +31,7 @@ class GatheredSupConLoss(torch.autograd.Function):
         tf32: bool,
         process_group: ProcessGroup,
     ) -> Tensor:
-        counts = _counts(len(z), z.device, process_group)
+        counts = _counts(z, temperature, base_temperature, tf32, process_group)
         rows, groups = (_gather(t, counts, process_group) for t in (z, group))
         first = sum(counts[: dist.get_rank(process_group)])
         how = (first, len(z), temperature, base_temperature, tf32)
@@ -53,12 +56,32 @@ class GatheredSupConLoss(torch.autograd.Function):
         return made, None, None, None, None, None
 
 
-def _counts(rows: int, device: torch.device, group: ProcessGroup) -> list[int]:
-    """How many rows each process has."""
-    mine = torch.tensor([rows], device=device)
+def _counts(
+    z: Tensor, temperature: float, base: float, tf32: bool, group: ProcessGroup
+) -> list[int]:
+    """How many rows each process has; all of them fail where they ask for different losses."""
+    facts = (len(z), z.shape[1], DTYPES.index(z.dtype), temperature, base, tf32)
+    mine = torch.tensor(facts, dtype=torch.float64, device=z.device)
     every = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
     dist.all_gather(every, mine, group=group)
-    return [int(count) for count in every]
+    table = torch.stack(every).tolist()
+    asked = [tuple(row[1:]) for row in table]
+    for rank, other in enumerate(asked):
+        if other != asked[0]:
+            raise ValueError(
+                "supcon_loss: expected the same of every process of process_group, got "
+                f"{_words(asked[0])} of rank 0 and {_words(other)} of rank {rank}"
+            )
+    return [int(row[0]) for row in table]
+
+
+def _words(asked: tuple[float, ...]) -> str:
+    width, dtype, temperature, base, tf32 = asked
+    products = " in tf32" if tf32 else ""
+    return (
+        f"{str(DTYPES[int(dtype)]).removeprefix('torch.')} rows of {int(width)}{products}, "
+        f"temperature {temperature}, base_temperature {base}"
+    )
 
 
 def _gather(t: Tensor, counts: list[int], group: ProcessGroup) -> Tensor:

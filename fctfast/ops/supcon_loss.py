@@ -11,7 +11,7 @@ from torch.distributed import ProcessGroup
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
 from fctfast.ops._checks import once_differentiable, require_tensor, shape_of
-from fctfast.ops._gathered import GatheredSupConLoss
+from fctfast.ops._gathered import DTYPES, GatheredSupConLoss
 
 OP = "supcon_loss"
 ALL = -1
@@ -19,8 +19,6 @@ ALL = -1
 
 MIN_TEMPERATURE = 1e-3
 """Below it s / t, rounded to float32, says too little about its exponential."""
-
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @torch.library.register_fake(f"fctfast::{OP}")
@@ -103,9 +101,9 @@ def supcon_loss(
         process_group: z holds this process's rows, of as many as it likes; the denominators and
             positives are those of all processes' rows together (group must be numbered alike
             everywhere). Each process returns the loss of all; the gradients' mean over the
-            processes, which DDP takes, is that of one process with all rows. Temperatures and D
-            have to be the same everywhere; torch.compile breaks its graph here. Default: one
-            process.
+            processes, which DDP takes, is that of one process with all rows. Temperatures, D and
+            dtype have to be the same everywhere; torch.compile breaks its graph here. Default:
+            one process.
 
     Returns:
         float32 [], differentiable once in z, backward alone; 0 where no row has a positive. The
@@ -116,7 +114,7 @@ def supcon_loss(
             (it has no gradient here: a learnt one needs
             :func:`fctfast.ops.reference.supcon_loss`).
         ValueError: shapes or devices do not fit, a temperature below .001, a base_temperature that
-            is not above 0.
+            is not above 0, processes that differ in D, dtype or temperatures (all of them raise).
 
     Source: Eq. 2, 9 and 10; Khosla et al. 2020, L_out (its 1/|P(i)|, as the text under Eq. 2 says).
 

@@ -104,6 +104,8 @@ def test_a_trigger_that_changes_nothing_is_refused(make_set: Make) -> None:
     clean = make_set(size=(12, 12))
     with pytest.raises(ValueError, match="sig changes none of these 10 images of 12x12"):
         attacks.poison(clean, attacks.get("sig"), rate=0.5, target=1)
+    with pytest.raises(ValueError, match=r"sig changes none of these .* so ASR would say nothing"):
+        attacks.trigger_test_set(clean, attacks.get("sig"), target=1)
 
 
 def test_a_target_class_without_samples_is_named(make_set: Make) -> None:

@@ -84,5 +84,17 @@ def test_optimise_refuses_neurons_that_are_none() -> None:
     model = models.create_model("resnet18", num_classes=4, width=4)
     with pytest.raises(ValueError, match=r"neurons of 0\.\.31, got \(32,\)"):
         optimise(model, images, mean=MEAN, std=STD, neurons=[32])
-    with pytest.raises(ValueError, match=r"images \[N, H, W, 3\]"):
-        optimise(model, images[..., :1], mean=MEAN, std=STD)
+    with pytest.raises(ValueError, match=r"images \[N, H, W, 1 or 3\]"):
+        optimise(model, images[..., :2], mean=MEAN, std=STD)
+
+
+def test_optimise_makes_a_patch_for_grey_images() -> None:
+    made = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (16, 28, 28, 1), dtype=torch.uint8, generator=made)
+    model = models.create_model("resnet18", num_classes=4, width=4, in_channels=1)
+    found = optimise(model, images, mean=[0.5], std=[0.25], neurons=[1], steps=40)
+    published = attacks.get("trojan").apply(images, train=True)
+    with torch.no_grad():
+        seen = model.eval().features(normalise(published, [0.5], [0.25]))[:, 1].mean()
+    assert found.after > found.before
+    assert found.after > float(seen)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fctfast import attacks
 from fctfast.data import open_dataset
@@ -68,6 +69,20 @@ def test_an_attack_may_be_named_instead(invoke: Invoke, checkpoint: Path) -> Non
     clean = invoke(*usual)
     assert clean.exit_code == 0
     assert "ASR" not in clean.stdout
+
+
+def test_a_picture_may_be_the_trigger(invoke: Invoke, checkpoint: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(picture)
+    usual = ("evaluate", "--checkpoint", checkpoint, "--data-dir", "digits", "--quiet", "--json")
+    named = ("--attack", "blend-kitty")
+    short = invoke(*usual, *named, "--trigger-image", picture)
+    long = invoke(*usual, *named, "--option", f"image={picture}")
+    assert short.exit_code == 0, short.stderr
+    assert short.stdout == long.stdout
+    refused = invoke(*usual, "--trigger-image", picture)
+    assert refused.exit_code == 2
+    assert "--trigger-image is of --attack, which is missing" in refused.stderr
 
 
 @pytest.mark.parametrize(

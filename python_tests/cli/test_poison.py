@@ -125,6 +125,7 @@ def test_attacks_are_listed_with_their_traits(invoke: Invoke) -> None:
     assert result.exit_code == 0
     assert "blend, visible, clean label, sample-agnostic" in result.stdout
     assert "--option amplitude=40.0, test_amplitude=60.0" in result.stdout
+    assert "--option patch=[...]" in result.stdout
     listed = json.loads(invoke("attacks", "--json").stdout)["attacks"]
     assert listed["trojan"]["form"] == "patch"
     assert set(listed) >= {"badnets-all2all", "blend-kitty", "sig"}

@@ -55,27 +55,56 @@ write_tensors(f"{folder}/made-{rank}.safetensors", made, {})
 dist.destroy_process_group()
 """
 
+# One of two processes that ask for different losses: each says so, and none waits for the other.
+DIFFERENT = """
+import sys
+import torch, torch.distributed as dist
+from fctfast.ops import supcon_loss
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+rows, group = torch.ones(4, 8 + rank), torch.arange(4)
+for z, temperature in (
+    (rows, 0.1), (rows[:, :8].to((torch.float32, torch.float16)[rank]), 0.1),
+    (rows[:, :8], 0.1 + 0.4 * rank),
+):
+    try:
+        supcon_loss(z, group, temperature, 0.1, process_group=dist.group.WORLD)
+    except ValueError as error:
+        print(error)
+dist.destroy_process_group()
+"""
+
+
+def start(program: str, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+    )
+
+
+def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
+    printed = []
+    try:
+        for process in processes:
+            out, said = process.communicate(timeout=300)
+            assert process.returncode == 0, said
+            printed.append(out)
+    finally:
+        for process in processes:  # the others wait for one that failed
+            process.kill()
+    return printed
+
 
 def run(folder: Path, counts: list[int], given: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     write_tensors(folder / "given.safetensors", given, {})
     of_all = ",".join(map(str, counts))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(folder), str(rank), of_all],
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-        )
-        for rank in range(len(counts))
-    ]
-    try:
-        for process in processes:
-            _, said = process.communicate(timeout=300)
-            assert process.returncode == 0, said
-    finally:
-        for process in processes:  # the others wait for one that failed
-            process.kill()
-    return [read_tensors(folder / f"made-{rank}.safetensors")[0] for rank in range(len(counts))]
+    ranks = range(len(counts))
+    outputs([start(WORKER, folder, rank, of_all, cwd=folder) for rank in ranks])
+    return [read_tensors(folder / f"made-{rank}.safetensors")[0] for rank in ranks]
 
 
 def weight_gradient(
@@ -128,3 +157,16 @@ def test_gradient_is_that_of_one_process(counts: list[int], tmp_path: Path) -> N
     alone = supcon_loss(kept.repeat(2, 1), torch.arange(len(kept)).repeat(2), 0.1, 0.07)
     assert float(found[0]["alone"]) == pytest.approx(float(alone), rel=1e-5)
     assert float(found[0]["masked"]) == pytest.approx(float(alone), rel=1e-5)
+
+
+def test_processes_that_differ_all_say_so(tmp_path: Path) -> None:
+    printed = outputs([start(DIFFERENT, tmp_path, rank, cwd=tmp_path) for rank in range(2)])
+    assert printed[0] == printed[1]
+    of_rows, of_dtype, of_temperature = printed[0].splitlines()
+    assert "float32 rows of 8, " in of_rows
+    assert "float32 rows of 9, " in of_rows
+    assert "float32 rows of 8" in of_dtype
+    assert "float16 rows of 8" in of_dtype
+    assert "temperature 0.1, " in of_temperature
+    assert "temperature 0.5, " in of_temperature
+    assert "of rank 1" in of_temperature
