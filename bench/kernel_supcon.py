@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from gpu_cases import LABELS, Case, products_of, supcon_bytes
@@ -18,6 +18,8 @@ _ROWS, _CHUNK = 64, 128  # kBlockRows, kChunk
 _UNITS, _START, _MOST = 132, 2, 16  # kSupConUnits, kSupConStart, kMost of supcon_splits()
 _TRIANGLE_FROM, _TRIANGLE_ROWS = 4096, 960  # kSupConTriangleFrom, kMostTriangleRows
 _TRIANGLE_BYTES, _READ = 128 << 20, 500000  # kMostBytes, kReadMeanwhile
+_PANEL_BYTES, _PANEL_LEAST = 32 << 20, 8  # kBytes, kLeast of supcon_panel_blocks()
+_PULLS = 8 << 10  # kPullsOfTile * sizeof(Pulls): H of 64 rows and a tile's columns
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _splits(case: Case) -> tuple[int, float]:
     n, d = case.shape
     tile = TILES[products_of(case)]
     tiles = math.ceil(n / tile.columns)
-    blocks = math.ceil(n / _ROWS) * (_chunks(d) if case.backward else 1)
+    blocks = panels(case)[0] * _chunks(d) if panels(case) else math.ceil(n / _ROWS)
     slots = _UNITS * (_BACKWARD_BLOCKS if case.backward else tile.forward_blocks)
     best, least = 1, math.inf
     for shares in range(1, min(max(tiles // 2, 1), _MOST) + 1):
@@ -142,6 +144,18 @@ def _padded(width: int) -> int:
 
 def _chunks(width: int) -> int:
     return math.ceil(_padded(width) / _CHUNK)
+
+
+def panels(case: Case) -> list[int]:
+    """Blocks of rows of each panel whose H is kept, or none: supcon_panel_blocks()."""
+    n, d = case.shape
+    if not case.backward or _chunks(d) == 1:
+        return []
+    tiles = math.ceil(n / TILES[products_of(case)].columns)
+    blocks = math.ceil(n / _ROWS)
+    most = max(_PANEL_BYTES // (tiles * _PULLS), _PANEL_LEAST)
+    one = math.ceil(blocks / math.ceil(blocks / most))
+    return [min(one, blocks - begin) for begin in range(0, blocks, one)]
 
 
 def triangle(case: Case) -> list[int]:
@@ -166,8 +180,14 @@ def triangle(case: Case) -> list[int]:
 
 
 def launches(case: Case) -> int:
-    """Of launch_supcon_as(): rows, the walk, loss or gradient; the triangle's loss takes two."""
-    return 3 * (1 + case.both) + bool(triangle(case))
+    """Of launch_supcon_as(): rows, the walk, loss or gradient; the triangle's loss takes two.
+
+    Rows of several chunks, backward: the rows, then H, its product and the gradient of each panel.
+    """
+    of_panels = panels(replace(case, both=False, backward=True)) if case.both else panels(case)
+    forward = 0 if case.backward else 3 + bool(triangle(case))
+    backward = (1 + 3 * len(of_panels) if of_panels else 3) if case.both or case.backward else 0
+    return forward + backward
 
 
 def _triangle_issued(case: Case, blocks: Sequence[int]) -> Work:
@@ -194,7 +214,7 @@ def _triangle_issued(case: Case, blocks: Sequence[int]) -> Work:
 
 
 def issued(case: Case) -> Work:
-    """As built: all of S, again for each 128 features of dZ; whole tiles, features by sixteens.
+    """As built: all of S, whole tiles, features by sixteens.
 
     Of the forward in float32 from 4,096 rows on the upper triangle.
     """
@@ -205,21 +225,22 @@ def issued(case: Case) -> Work:
     row_blocks, tiles = math.ceil(n / _ROWS), math.ceil(n / tile.columns)
     width, chunks = _padded(d), _chunks(d)
     pairs = row_blocks * _ROWS * tiles * tile.columns
-    repeats = chunks if case.backward else 1
-    work = _pairs(case, pairs * repeats, 2.0 * pairs * width * (repeats + case.backward))
+    work = _pairs(case, pairs, 2.0 * pairs * width * (1 + case.backward))
     # A warp's operands of S: its own 16 rows and the tile's columns, each feature once.
     warps = row_blocks * _ROWS // _WARP_ROWS * tiles
-    of_s = (_WARP_ROWS + tile.columns) * width * tile.element * repeats
+    of_s = (_WARP_ROWS + tile.columns) * width * tile.element
     # Of H Z: the tile's columns once more; float32's H passes through shared memory, too.
     of_h = tile.columns * width * tile.element + (
-        2 * _WARP_ROWS * tile.columns * 4 * repeats if products_of(case) == "float32" else 0
+        2 * _WARP_ROWS * tile.columns * 4 * chunks if products_of(case) == "float32" else 0
     )
     # A column's group and, where there are any, its length and weight: with every chunk.
     lists = 8 + 4 * (products_of(case) != "float32") + 4 * case.backward
-    of_pairs = tile.columns * lists * repeats
+    of_pairs = tile.columns * lists
     row = width * tile.element
     own = _ROWS * row * (tiles if chunks > 1 else splits(case))
-    copied = row_blocks * repeats * (tiles * tile.columns * (row + lists * chunks) + own)
+    # H in panels: its product copies the columns again, each chunk by blocks of its own.
+    walks = 1 + bool(panels(case))
+    copied = row_blocks * (tiles * tile.columns * (row * walks + lists * chunks) + own)
     return Work(
         work.products, work.exponentials, work.floats, work.integers,
         warps * (of_s + of_h * case.backward + of_pairs), copied,

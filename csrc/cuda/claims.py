@@ -34,10 +34,16 @@ CLAIMS = (
     Claim(rf"feature_distance_backward_kernel{_T_V}", ("ld.global 16", "st.global.cs 16")),
     Claim(rf"warp_distance_kernel{_T_V}", ("ld.global 16",)),
     Claim(r"warp_distance_backward_kernel<", ("st.global.cs",)),
-    Claim(r"supcon_\w+_kernel<FloatProducts, ", ("fma.rn.f32", "ld.shared 16")),
+    Claim(r"supcon_\w+_kernel<FloatProducts[,>]", ("fma.rn.f32", "ld.shared 16")),
     Claim(r"supcon_\w+_kernel<\w+, (\w+, )?\d>", ("cp.async.cg", "ex2.approx.ftz"), since=80),
-    Claim(r"supcon_\w+_kernel<Tf32Products, ", ("mma.sync.m16n8k8.tf32",), since=80),
-    Claim(r"supcon_\w+_kernel<HalfProducts, ", ("mma.sync.m16n8k16.f16", "ldmatrix.x4"), since=80),
+    Claim(r"supcon_pulls_kernel<\w+, ", ("cp.async.cg", "ex2.approx.ftz"), since=80),
+    Claim(r"supcon_pulls_kernel<", ("st.global 16",)),
+    Claim(r"supcon_sums_kernel<", ("ld.global 16",)),
+    Claim(r"supcon_sums_kernel<", ("cp.async.cg",), since=80),
+    Claim(r"supcon_\w+_kernel<Tf32Products[,>]", ("mma.sync.m16n8k8.tf32",), since=80),
+    Claim(
+        r"supcon_\w+_kernel<HalfProducts[,>]", ("mma.sync.m16n8k16.f16", "ldmatrix.x4"), since=80
+    ),
     Claim(r"contrastive_views_kernel<", ("st.global.cs",)),
 )
 

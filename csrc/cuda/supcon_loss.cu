@@ -35,7 +35,7 @@ struct Pass {
     const SupConScratch scratch{buffer(bytes.rows),   buffer(bytes.inverse_norm),
                                 buffer(bytes.length), buffer(bytes.partials),
                                 buffer(bytes.losses), buffer(bytes.weight),
-                                buffer(bytes.factor)};
+                                buffer(bytes.factor), buffer(bytes.pulls)};
     check_launch(gpu::launch_supcon_loss(args, scratch, backward, current_stream(z)),
                  "supcon_loss");
   }

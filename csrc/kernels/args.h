@@ -135,6 +135,7 @@ struct SupConGpuArgs {
   int64_t shared_on_unit;
   int64_t triangle_from;   // rows from which the forward may take the upper triangle
   int64_t triangle_block;  // rows of a block of it; 0: chosen by the number of rows
+  int64_t panel_blocks;    // blocks of rows whose H is kept at a time; 0: likewise
   float* loss;             // forward
   double* statistics;
   const float* grad;    // backward
@@ -144,10 +145,10 @@ struct SupConGpuArgs {
 
 // Buffers of a GPU's pass, and their sizes in bytes; 0 of what the pass does not need.
 struct SupConScratch {
-  void *rows, *inverse_norm, *length, *partials, *losses, *weight, *factor;
+  void *rows, *inverse_norm, *length, *partials, *losses, *weight, *factor, *pulls;
 };
 struct SupConScratchBytes {
-  int64_t rows, inverse_norm, length, partials, losses, weight, factor;
+  int64_t rows, inverse_norm, length, partials, losses, weight, factor, pulls;
 };
 
 // Features of a row in memory: whole steps of a tensor-core product.

@@ -117,7 +117,7 @@ py::array_t<uint8_t> run_warp_distance(const py::array& x, const py::array& coef
 py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group, int64_t first,
                                      int64_t rows, double temperature, double base_temperature,
                                      const std::string& kind, bool tensor_cores, bool tf32,
-                                     std::pair<int64_t, int64_t> triangle,
+                                     std::pair<int64_t, int64_t> triangle, int64_t panel_blocks,
                                      const py::object& statistics, const py::object& grad) {
   Buffers buffers;
   fctfast::SupConGpuArgs a{};
@@ -136,6 +136,7 @@ py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group,
   a.shared_on_unit = a.shared_limit + 1024;
   a.triangle_from = triangle.first;
   a.triangle_block = triangle.second;
+  a.panel_blocks = panel_blocks;
   const bool backward = !grad.is_none();
   const fctfast::SupConScratchBytes bytes = supcon_scratch_bytes(a, backward);
   const auto scratch = [&](const char* name, int64_t size) {
@@ -145,7 +146,7 @@ py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group,
       scratch("rows", bytes.rows),     scratch("inverse_norm", bytes.inverse_norm),
       scratch("length", bytes.length), scratch("partials", bytes.partials),
       scratch("losses", bytes.losses), scratch("weight", bytes.weight),
-      scratch("factor", bytes.factor)};
+      scratch("factor", bytes.factor), scratch("pulls", bytes.pulls)};
   if (backward) {
     a.given = static_cast<const double*>(buffers.input("statistics", statistics.cast<py::array>()));
     a.grad = static_cast<const float*>(buffers.input("grad", grad.cast<py::array>()));

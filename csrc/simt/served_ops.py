@@ -32,6 +32,7 @@ class Ops:
         self.tensor_cores = True  # as a GPU of sm_80 and later has them
         self.tf32 = False
         self.triangle = (4096, 0)  # kSupConTriangleFrom; blocks as large as the rows ask for
+        self.panel_blocks = 0  # likewise
 
     def _call(self, function: str, *arguments: Any) -> np.ndarray:
         try:
@@ -108,7 +109,7 @@ class Ops:
         own, arguments = _supcon(z, group, first, rows, temperature, base_temperature)
         if own == 0:
             return torch.zeros(()), torch.empty((0, 2), dtype=torch.float64)
-        how = (self.tensor_cores, self.tf32, self.triangle)
+        how = (self.tensor_cores, self.tf32, self.triangle, self.panel_blocks)
         made = self._call("supcon_loss", *arguments, *how, None, None)
         loss = _tensor(made[:4].copy(), torch.float32, ())
         return loss, _tensor(made[4:].copy(), torch.float64, (own, 2))
@@ -122,7 +123,7 @@ class Ops:
         if own == 0:
             return z.new_empty((0, z.shape[1]))
         given = [statistics.contiguous().numpy(), grad.reshape(1).numpy()]
-        how = (self.tensor_cores, self.tf32, self.triangle)
+        how = (self.tensor_cores, self.tf32, self.triangle, self.panel_blocks)
         made = self._call("supcon_loss", *arguments, *how, *given)
         return _tensor(made, z.dtype, (own, z.shape[1]))
 

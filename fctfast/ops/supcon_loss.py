@@ -87,9 +87,10 @@ def supcon_loss(
 
     Memory beside z grows with N x D; work is two N x N x D products (eager torch takes three), a
     half more below a temperature of about .013, and three for the own rows of several processes.
-    On CUDA it is three products, two and a half in float32 from 4,096 rows on, and more where rows
-    have more than 128 features (six at 512). float32 rows are multiplied there in float32, or in
-    tf32 while `torch.backends.cuda.matmul.fp32_precision` is "tf32"; 16-bit ones in float16.
+    On CUDA it is three products, two and a half in float32 from 4,096 rows on; rows of more than
+    128 features take up to 32 MiB more, or 2 KiB a row. float32 rows are multiplied there in
+    float32, or in tf32 while `torch.backends.cuda.matmul.fp32_precision` is "tf32"; 16-bit ones in
+    float16.
 
     Args:
         z: float32, bfloat16 or float16 [N, D], for two views the first of all samples, then the

@@ -63,11 +63,26 @@ def test_as_built_whole_tiles_are_multiplied(bench: SimpleNamespace) -> None:
         assert issued(case_of(bench, 65, 17, kind)).products == 128 * columns * 2 * 32
         both = issued(case_of(bench, 65, 17, kind, backward=True)).products
         assert both == 2 * 128 * columns * 2 * 32
-    # Rows of 512 features are four chunks, each of which makes S again: five products.
+    # Rows of 512 features are four chunks: H is kept, a panel at a time, and not made again.
     wide = issued(case_of(bench, 4096, 512, "float16", backward=True))
-    assert wide.products == 5 * 2 * 4096**2 * 512
-    assert wide.exponentials == 4 * 4096**2
+    assert wide.products == 2 * 2 * 4096**2 * 512
+    assert wide.exponentials == 4096**2
     assert issued(case_of(bench, 4096, 512, "float16")).products == 2 * 4096**2 * 512
+
+
+def test_panels_by_hand(bench: SimpleNamespace) -> None:
+    panels, launches = bench.kernel_supcon.panels, bench.kernel_supcon.launches
+    assert panels(case_of(bench, 4096, 128, "float16", backward=True)) == []
+    assert panels(case_of(bench, 4096, 512, "float16")) == []
+    # 64 blocks of rows. H of 64 rows is 512 KiB in float16, 1 MiB in float32: 64 of them, or 32.
+    assert panels(case_of(bench, 4096, 512, "float16", backward=True)) == [64]
+    assert panels(case_of(bench, 4096, 512, "float32", backward=True)) == [32, 32]
+    # 65 blocks, and 31 fit: three panels of at most 22.
+    assert panels(case_of(bench, 4100, 512, "float32", backward=True)) == [22, 22, 21]
+    # 16 MiB a block of rows: eight of them all the same.
+    assert panels(case_of(bench, 65536, 512, "float32", backward=True)) == [8] * 128
+    both = bench.gpu_cases.Case("supcon_loss", (4100, 512), 2, F32, "labels", both=True)
+    assert launches(both) == 3 + 1 + 1 + 3 * 3
 
 
 def test_the_upper_triangle_by_hand(bench: SimpleNamespace) -> None:
@@ -117,9 +132,10 @@ def test_columns_are_shared_out_where_rows_are_few(bench: SimpleNamespace) -> No
     assert splits(case_of(bench, 8192, 128, "float16", backward=True)) == 2  # one wave, not 1.5
     assert splits(case_of(bench, 65536, 128, "float16")) == 3  # 2.6 waves of whole rows are three
     assert splits(case_of(bench, 65536, 128, "float16", backward=True)) == 1
-    # Four chunks are four times the blocks, backward.
+    # Four chunks are four times the blocks, backward; of a panel.
     assert splits(case_of(bench, 4096, 512, "float16")) == 6
     assert splits(case_of(bench, 4096, 512, "float16", backward=True)) == 1
+    assert splits(case_of(bench, 4096, 512, "float32", backward=True)) == 2
 
 
 def test_floors_use_the_peaks_of_their_products(bench: SimpleNamespace) -> None:
@@ -196,5 +212,6 @@ def test_what_is_copied_to_shared_memory_is_what_the_kernels_store_there(
     backward = bench.kernel_supcon.issued(case_of(bench, n, d, kind, backward=True))
     # Two float64 of each warp that adds up the loss; one of each that counts anchors.
     assert stored[0] == forward.copied + 2 * 32 * 8
-    of_h = 4 * backward.exponentials if kind == "float32" else 0  # passes through it
+    chunks = -(-d // 128)  # float32's H passes through it for each
+    of_h = 4 * backward.exponentials * chunks if kind == "float32" else 0
     assert stored[1] == backward.copied + 8 * 8 + of_h

@@ -1,6 +1,7 @@
 // The supervised contrastive loss in tiles: no N x N array. A block owns 64 rows and walks over the
 // columns (a share of them, where rows are few), once forward for the denominators and once
-// backward for dZ = H Z with the symmetric H; nobody else adds to its rows.
+// backward for dZ = H Z with the symmetric H (rows of up to kChunk features; others:
+// supcon_panels.h); nobody else adds to its rows.
 #pragma once
 
 #include <type_traits>
@@ -129,26 +130,22 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
   }
 }
 
-template <typename Products, bool Wide, int Stages>
-__global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
-    supcon_backward_kernel(SupConParams p) {
-  FCT_DYNAMIC_SHARED(memory);
-  const SupConShared<Products, Stages> shared{memory};
-  constexpr int kRows = Products::kRowsOfLane, kColumns = Products::kColumnsOfLane;
-  constexpr float kHScale = Products::kHScale;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
-  for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits * p.chunks;
-       number += gridDim.x) {
-    const SupConItem item = supcon_item<Products>(p, number);
-    const int64_t feature = item.chunk * kChunk;
-    const int64_t left = p.padded_width - feature;
-    const int depth = static_cast<int>(left < kChunk ? left : kChunk);
-    int64_t row[kRows], group[kRows];
-    float scale[kRows], weight[kRows], push[kRows];
+// What H takes of a lane's rows: H_ij = e_ij (u_i + u_j) - [same group] (v_i + v_j), which is made
+// of similarities in their registers.
+template <typename Products, bool Wide>
+struct RowPulls {
+  static constexpr int kRows = Products::kRowsOfLane, kColumns = Products::kColumnsOfLane;
+  static constexpr float kHScale = Products::kHScale;
+
+  int64_t row[kRows], group[kRows];
+  float scale[kRows], weight[kRows], push[kRows];
+
+  __device__ __forceinline__ void begin(const SupConParams& p, int64_t first) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      row[r] = item.row + warp_row + Products::row(lane, r);
+      row[r] = first + warp_row + Products::row(lane, r);
       const bool there = row[r] < p.rows;
       const int64_t at = p.first + (there ? row[r] : 0);
       group[r] = load(p.group + at);
@@ -158,46 +155,83 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
       // Both sides of a pair of one group have as many positives: v_i + v_j.
       push[r] = positives > 0 ? 2 * kHScale / positives : 0.0f;
     }
+  }
+
+  template <int Stages>
+  __device__ __forceinline__ void make(const SupConParams& p, typename Products::Similarities& s,
+                                       const SupConShared<Products, Stages>& shared, int64_t column,
+                                       int stage, bool edge) const {
+    edge ? make_at<true>(p, s, shared, column, stage) : make_at<false>(p, s, shared, column, stage);
+  }
+
+ private:
+  template <bool Edge, int Stages>
+  __device__ __forceinline__ void make_at(const SupConParams& p, typename Products::Similarities& s,
+                                          const SupConShared<Products, Stages>& shared,
+                                          int64_t column, int stage) const {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int64_t* groups = shared.groups(stage);
+    const float* weights = shared.weights(stage);
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      const int at = Products::column(lane, c);
+      const int64_t of_column = groups[at];
+      const float other = weights[at];
+      const float length = Products::kUnitRows ? 1.0f : shared.lengths(stage)[at];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        float& h = Products::at(s, r, c);
+        const float similarity = Products::kUnitRows ? h : h * length;
+        if constexpr (Wide) {
+          h = kHScale * (exp2_approx(__fmaf_rn(scale[r], similarity, -weight[r])) +
+                         exp2_approx(__fmaf_rn(scale[r], similarity, -other)));
+        } else {
+          h = exp2_approx(scale[r] * similarity) * (weight[r] + other);
+        }
+        // In float32 and before any rounding: outside, collapsed classes lose the gradient.
+        if (of_column == group[r]) h -= push[r];
+        if constexpr (!Products::kUnitRows) h *= length;
+        if (Edge && (column + at >= p.columns || column + at == p.first + row[r])) h = 0;
+      }
+    }
+  }
+};
+
+// Writes a block's sums of the features from `feature` on down as those of its share of the
+// columns.
+template <typename Products>
+__device__ __forceinline__ void store_sums(const SupConParams& p, const SupConItem& item,
+                                           const typename Products::Sums& sums, int64_t feature,
+                                           int depth) {
+  const int64_t warp_row = item.row + static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
+  float* out = static_cast<float*>(p.partials) + item.split * p.rows * p.padded_width + feature;
+  Products::each(sums, [&](int of_warp, int d, float value) {
+    const int64_t own = warp_row + of_warp;
+    if (own < p.rows && d < depth) out[own * p.padded_width + d] = value;
+  });
+}
+
+// Rows of one chunk.
+template <typename Products, bool Wide, int Stages>
+__global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
+    supcon_backward_kernel(SupConParams p) {
+  FCT_DYNAMIC_SHARED(memory);
+  const SupConShared<Products, Stages> shared{memory};
+  const int depth = static_cast<int>(p.padded_width);
+  for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits; number += gridDim.x) {
+    const SupConItem item = supcon_item<Products>(p, number);
+    RowPulls<Products, Wide> rows;
+    rows.begin(p, item.row);
     typename Products::Sums sums = {};
     walk_columns<Products, Stages, true>(
         p, item, shared,
         [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
-          const int64_t* groups = shared.groups(stage);
-          const float* weights = shared.weights(stage);
-          const auto make_h = [&](auto at_edge) {
-#pragma unroll
-            for (int c = 0; c < kColumns; ++c) {
-              const int at = Products::column(lane, c);
-              const int64_t of_column = groups[at];
-              const float other = weights[at];
-              const float length = Products::kUnitRows ? 1.0f : shared.lengths(stage)[at];
-#pragma unroll
-              for (int r = 0; r < kRows; ++r) {
-                float& h = Products::at(s, r, c);
-                const float similarity = Products::kUnitRows ? h : h * length;
-                if constexpr (Wide) {
-                  h = kHScale * (exp2_approx(__fmaf_rn(scale[r], similarity, -weight[r])) +
-                                 exp2_approx(__fmaf_rn(scale[r], similarity, -other)));
-                } else {
-                  h = exp2_approx(scale[r] * similarity) * (weight[r] + other);
-                }
-                // In float32 and before any rounding: outside, collapsed classes lose the gradient.
-                if (of_column == group[r]) h -= push[r];
-                if constexpr (!Products::kUnitRows) h *= length;
-                if (decltype(at_edge)::value &&
-                    (column + at >= p.columns || column + at == p.first + row[r]))
-                  h = 0;
-              }
-            }
-          };
-          edge ? make_h(std::true_type{}) : make_h(std::false_type{});
-          Products::accumulate(s, shared.columns(stage), depth, shared.scratch(), sums);
+          rows.make(p, s, shared, column, stage, edge);
+          Operand h;
+          Products::operand(s, h);
+          Products::accumulate(h, shared.columns(stage), depth, shared.scratch(), sums);
         });
-    float* out = static_cast<float*>(p.partials) + item.split * p.rows * p.padded_width + feature;
-    Products::each(sums, [&](int of_warp, int d, float value) {
-      const int64_t own = item.row + warp_row + of_warp;
-      if (own < p.rows && d < depth) out[own * p.padded_width + d] = value;
-    });
+    store_sums<Products>(p, item, sums, 0, depth);
   }
 }
 

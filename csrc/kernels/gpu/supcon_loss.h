@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "../args.h"
+#include "supcon_panels.h"
 #include "supcon_triangle.h"
 
 namespace fctfast::gpu {
@@ -15,26 +16,49 @@ namespace fctfast::gpu {
 // so that all give the same bits.
 constexpr int64_t kSupConUnits = 132, kSupConStart = 2;
 
+// Of a row's features.
+inline int64_t supcon_chunks(const SupConGpuArgs& a) {
+  return ceil_div(supcon_padded_width(a), kChunk);
+}
+
 struct SupConShares {
   int64_t count, time;
 };
 
-// How many shares the columns are cut into: the number that is finished first; two tiles a share at
-// least. More shares take more memory, and have to gain a twentieth.
-template <typename Products>
-SupConShares supcon_splits(const SupConGpuArgs& a, bool backward) {
-  constexpr int64_t kMost = 16;
-  const int64_t slots = kSupConUnits * (backward ? kBlocksOnUnit : Products::kForwardBlocks);
-  const int64_t tiles = ceil_div(a.columns, Products::kColumns);
-  const int64_t blocks =
-      ceil_div(a.rows, kBlockRows) * (backward ? ceil_div(supcon_padded_width(a), kChunk) : 1);
+// How many shares the columns are cut into for so many blocks: the number that is finished first;
+// two tiles a share at least. More shares take more memory, and have to gain a twentieth.
+inline SupConShares supcon_shares_of(int64_t tiles, int64_t blocks, int64_t on_unit, int64_t most) {
+  const int64_t slots = kSupConUnits * on_unit;
   SupConShares best{1, INT64_MAX / 20};
-  for (int64_t splits = 1; splits <= std::min(std::max<int64_t>(tiles / 2, 1), kMost); ++splits) {
+  for (int64_t splits = 1; splits <= std::min(std::max<int64_t>(tiles / 2, 1), most); ++splits) {
     const int64_t time =
         ceil_div(blocks * splits, slots) * (ceil_div(tiles, splits) + kSupConStart);
     if (20 * time < 19 * best.time) best = {splits, time};
   }
   return best;
+}
+
+// Blocks of rows whose H is made at a time where rows have several chunks: what fits into 32 MiB,
+// which caches hold, but so many that there are blocks for all units. Panels are of equal size.
+template <typename Products>
+int64_t supcon_panel_blocks(const SupConGpuArgs& a) {
+  constexpr int64_t kBytes = int64_t{32} << 20, kLeast = 8;
+  const int64_t tiles = ceil_div(a.columns, Products::kColumns);
+  const int64_t blocks = ceil_div(a.rows, kBlockRows);
+  const int64_t fitting = kBytes / (tiles * kPullsOfTile * int64_t{sizeof(Pulls)});
+  const int64_t most = a.panel_blocks > 0 ? a.panel_blocks : std::max(fitting, kLeast);
+  return ceil_div(blocks, ceil_div(blocks, most));
+}
+
+constexpr int64_t kMostShares = 16;
+
+template <typename Products>
+SupConShares supcon_splits(const SupConGpuArgs& a, bool backward) {
+  const int64_t tiles = ceil_div(a.columns, Products::kColumns);
+  const int64_t blocks = ceil_div(a.rows, kBlockRows), chunks = supcon_chunks(a);
+  if (!backward) return supcon_shares_of(tiles, blocks, Products::kForwardBlocks, kMostShares);
+  const int64_t at_once = chunks > 1 ? supcon_panel_blocks<Products>(a) * chunks : blocks;
+  return supcon_shares_of(tiles, at_once, kBlocksOnUnit, kMostShares);
 }
 
 // Rows of a block of the upper triangle, or 0 where the forward takes all of the columns instead:
@@ -79,6 +103,35 @@ inline bool supcon_takes_two_tiles(const SupConGpuArgs& a, int64_t two, int64_t 
   return two <= a.shared_limit && (blocks(two) >= 2 || blocks(one) < 2);
 }
 
+// The walk and the gradient of rows of several chunks, panel by panel.
+template <typename T, typename Products, bool Wide>
+cudaError_t launch_supcon_panels(const SupConGpuArgs& a, SupConParams p, SupConRows rows,
+                                 cudaStream_t stream) {
+  const int64_t tiles = ceil_div(a.columns, Products::kColumns);
+  const int64_t blocks = supcon_panel_blocks<Products>(a);
+  SupConParams making = p;  // nothing is summed over the columns: shares cost no memory
+  making.splits = supcon_shares_of(tiles, blocks, kBlocksOnUnit, tiles).count;
+  for (int64_t first = 0; first < a.rows; first += blocks * kBlockRows) {
+    rows.rows = std::min(blocks * kBlockRows, a.rows - first);
+    rows.first = a.first + first;
+    rows.grad_z = static_cast<T*>(a.grad_z) + first * a.width;
+    making.first = p.first = rows.first;
+    making.rows = p.rows = rows.rows;
+    making.row_blocks = p.row_blocks = ceil_div(rows.rows, kBlockRows);
+    cudaError_t error =
+        launch(supcon_pulls_kernel<Products, Wide>, grid_for(making.row_blocks * making.splits),
+               kSupConThreads, SupConShared<Products, 1>::kBytes, stream, making);
+    if (error != cudaSuccess) return error;
+    error = launch(supcon_sums_kernel<Products>, grid_for(p.row_blocks * p.splits * p.chunks),
+                   kSupConThreads, SumsShared<Products>::kBytes, stream, p);
+    if (error != cudaSuccess) return error;
+    error = launch(supcon_grad_kernel<T>, grid_for(ceil_div(rows.rows, kThreads / kWarp)), kThreads,
+                   0, stream, rows);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
 template <typename T, typename Products, bool Wide>
 cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratch, bool backward,
                              cudaStream_t stream) {
@@ -103,13 +156,14 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
   p.padded_width = rows.padded_width;
   p.row_blocks = ceil_div(a.rows, kBlockRows);
   p.splits = rows.splits;
-  p.chunks = ceil_div(p.padded_width, kChunk);
+  p.chunks = supcon_chunks(a);
   p.block = backward ? 0 : supcon_triangle_block<Products>(a);
   p.z = scratch.rows;
   p.length = rows.length;
   p.group = a.group;
   p.scale = static_cast<float>(kLog2E / a.temperature);
   p.partials = scratch.partials;
+  p.pulls = static_cast<Pulls*>(scratch.pulls);
   if (backward) {
     rows.grad = a.grad;
     rows.given = a.given;
@@ -129,9 +183,10 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
   cudaError_t error = launch(supcon_rows_kernel<T, Products>, grid_for(row_blocks), kThreads, 0,
                              stream, rows, row_blocks, Wide);
   if (error != cudaSuccess) return error;
+  if (backward && p.chunks > 1) return launch_supcon_panels<T, Products, Wide>(a, p, rows, stream);
   const bool triangle = p.block > 0;
-  const unsigned grid = grid_for(triangle ? p.splits * (p.splits + 1) / 2
-                                          : p.row_blocks * p.splits * (backward ? p.chunks : 1));
+  const unsigned grid =
+      grid_for(triangle ? p.splits * (p.splits + 1) / 2 : p.row_blocks * p.splits);
   const auto bytes_of = [&](auto stages) -> int64_t {
     constexpr int kStages = decltype(stages)::value;
     // Whatever p.block is: what a launch may take is remembered by the kernel, not by the launch.
@@ -184,7 +239,12 @@ inline SupConScratchBytes supcon_scratch_bytes(const SupConGpuArgs& a, bool back
     made.rows = a.columns * width * element;
     made.length = Products::kUnitRows ? 0 : a.columns * int64_t{sizeof(float)};
     made.inverse_norm = a.columns * int64_t{sizeof(double)};
-    made.partials = splits * a.rows * (backward ? width * 4 : int64_t{sizeof(Partial)});
+    const bool panels = backward && supcon_chunks(a) > 1;
+    const int64_t blocks = panels ? supcon_panel_blocks<Products>(a) : 0;
+    const int64_t summed = panels ? std::min(blocks * kBlockRows, a.rows) : a.rows;
+    made.partials = splits * summed * (backward ? width * 4 : int64_t{sizeof(Partial)});
+    made.pulls =
+        blocks * ceil_div(a.columns, Products::kColumns) * kPullsOfTile * int64_t{sizeof(Pulls)};
     const bool triangle = !backward && supcon_triangle_block<Products>(a) > 0;
     made.losses = triangle ? ceil_div(a.rows, kThreads) * int64_t{sizeof(Losses)} : 0;
     made.weight = backward ? a.columns * int64_t{sizeof(float)} : 0;

@@ -18,9 +18,12 @@ constexpr int kChunk = 128;  // features that a block holds of each row
 //   kUnitRows                  rows are of length 1; otherwise they are z's, times a power of two
 //   kHScale                    what H is multiplied by, to be undone at the end
 //   kForwardBlocks             that an sm_90 unit holds at once (csrc/cuda/static_checks.py
-//   --table) similarities(rows, columns, depth, s)           s += rows columns^T over `depth`
-//   features accumulate(h, columns, depth, scratch, sums)    sums += h columns; h is spent
+//                              --table)
+//   similarities(rows, columns, depth, s)           s += rows columns^T over `depth` features
+//   operand(h, a)                                   a lane's H as the second product takes it
+//   accumulate(a, columns, depth, scratch, sums)    sums += h columns
 //   each(sums, f)                                   f(row, feature, value) for all of a lane's sums
+using Operand = uint32_t[4][4];
 
 struct FloatProducts {
   using Element = float;
@@ -72,9 +75,16 @@ struct FloatProducts {
     }
   }
 
+  __device__ __forceinline__ static void operand(const Similarities& h, Operand& a) {
+#pragma unroll
+    for (int r = 0; r < kRowsOfLane; ++r)
+#pragma unroll
+      for (int c = 0; c < kColumnsOfLane; ++c) a[r][c] = float_to_bits(h[r][c]);
+  }
+
   // A lane needs its rows' H of all columns: they pass through shared memory, inside the warp. The
-  // walk's own barrier keeps the next tile's H from this one's readers.
-  __device__ __forceinline__ static void accumulate(Similarities& h, const float* columns,
+  // caller's own barrier keeps the next tile's H from this one's readers.
+  __device__ __forceinline__ static void accumulate(const Operand& a, const float* columns,
                                                     int depth, float* scratch, Sums& sums) {
     constexpr int kStep = kColumns + 4;
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -82,7 +92,7 @@ struct FloatProducts {
     for (int r = 0; r < kRowsOfLane; ++r)
 #pragma unroll
       for (int c = 0; c < kColumnsOfLane; ++c)
-        scratch[row(lane, r) * kStep + column(lane, c)] = h[r][c];
+        scratch[row(lane, r) * kStep + column(lane, c)] = bits_to_float(a[r][c]);
     __syncwarp();
     const float* mine = columns + 4 * (lane % kLanesOfRow);
 #pragma unroll 1
@@ -184,20 +194,26 @@ struct Tf32Products : TensorProducts<32> {
 
   // A sum does not care for the order of its terms: column 2t of the accumulator stands for k = t
   // of the operand and 2t + 1 for t + 4, so that no number has to change lanes.
-  __device__ __forceinline__ static void accumulate(Similarities& h, const float* columns,
+  __device__ __forceinline__ static void operand(const Similarities& h, Operand& a) {
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n) {
+      a[n][0] = to_tf32(h[n][0]), a[n][1] = to_tf32(h[n][2]);
+      a[n][2] = to_tf32(h[n][1]), a[n][3] = to_tf32(h[n][3]);
+    }
+  }
+
+  __device__ __forceinline__ static void accumulate(const Operand& a, const float* columns,
                                                     int depth, float*, Sums& sums) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, group = lane / 4, member = lane % 4;
 #pragma unroll
     for (int n = 0; n < kColumns / 8; ++n) {
-      const uint32_t a[4] = {to_tf32(h[n][0]), to_tf32(h[n][2]), to_tf32(h[n][1]),
-                             to_tf32(h[n][3])};
       const float* b_row = columns + (8 * n + 2 * member) * kStride + group;
 #pragma unroll
       for (int tile = 0; tile < kChunk / 8; ++tile) {
         if (8 * tile >= depth) continue;  // the same for the whole block
         const uint32_t b[2] = {float_to_bits(b_row[8 * tile]),
                                float_to_bits(b_row[kStride + 8 * tile])};
-        mma_tf32(sums[tile], a, b);
+        mma_tf32(sums[tile], a[n], b);
       }
     }
   }
@@ -235,23 +251,28 @@ struct HalfProducts : TensorProducts<64> {
   }
 
   // Two accumulator tiles side by side lie in the lanes as the operand of 16 columns wants them.
-  __device__ __forceinline__ static void accumulate(Similarities& h, const Half* columns, int depth,
-                                                    float*, Sums& sums) {
+  __device__ __forceinline__ static void operand(const Similarities& h, Operand& a) {
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n) {
+      a[n / 2][n % 2 * 2] = pair(h[n][0], h[n][1]);
+      a[n / 2][n % 2 * 2 + 1] = pair(h[n][2], h[n][3]);
+    }
+  }
+
+  __device__ __forceinline__ static void accumulate(const Operand& a, const Half* columns,
+                                                    int depth, float*, Sums& sums) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const Half* b_row = columns + lane % 16 * kStride + lane / 16 * 8;
 #pragma unroll
     for (int k = 0; k < kColumns / 16; ++k) {
-      const uint32_t a[4] = {pair(h[2 * k][0], h[2 * k][1]), pair(h[2 * k][2], h[2 * k][3]),
-                             pair(h[2 * k + 1][0], h[2 * k + 1][1]),
-                             pair(h[2 * k + 1][2], h[2 * k + 1][3])};
 #pragma unroll
       for (int tile = 0; tile < kChunk / 16; ++tile) {
         if (16 * tile >= depth) continue;  // the same for the whole block
         uint32_t b[4];
         load_matrices<true>(b, b_row + 16 * k * kStride + 16 * tile);
         const uint32_t left[2] = {b[0], b[1]}, right[2] = {b[2], b[3]};
-        mma_f16(sums[2 * tile], a, left);
-        mma_f16(sums[2 * tile + 1], a, right);
+        mma_f16(sums[2 * tile], a[k], left);
+        mma_f16(sums[2 * tile + 1], a[k], right);
       }
     }
   }

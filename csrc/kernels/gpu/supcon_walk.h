@@ -9,7 +9,14 @@ namespace fctfast::gpu {
 constexpr int kSupConThreads = 128;
 constexpr int kBlockRows = kSupConThreads / kWarp * kWarpRows;
 
-// A chunk is kChunk of a row's features. Own rows are those from `first` on.
+// Of a warp's 16 rows and a tile's columns: H as the second product takes it, a lane's sixteen
+// words four by four.
+struct alignas(16) Pulls {
+  Vec<uint32_t, 4> at[4][kWarp];
+};
+
+// A chunk is kChunk of a row's features. Own rows are those from `first` on; in a backward pass
+// over panels they are a panel's.
 struct SupConParams {
   int64_t columns, first, rows, padded_width;
   int64_t row_blocks, splits, chunks;
@@ -20,6 +27,7 @@ struct SupConParams {
   const float* weight;   // [columns], of the columns in H; see supcon_loss.h
   const double* statistics;
   float scale;     // log2(e) / t
+  Pulls* pulls;    // of a panel; see supcon_panels.h
   void* partials;  // [splits][rows] of Partial, or [splits][rows][padded_width] float32
 };
 
@@ -101,8 +109,8 @@ __device__ __forceinline__ void copy_list(T* to, const T* list, int64_t at, int 
 }
 
 // visit(s, first column, stage, edge) for each tile of the item's columns; `edge` says that some
-// pair of the tile may be none. The chunk that the block makes sums of comes last, so that its
-// columns are still in shared memory. With two stages a row is one chunk.
+// pair of the tile may be none. With two stages a row is one chunk, which is still in shared memory
+// then.
 template <typename Products, int Stages, bool Weights, typename Visit>
 __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupConItem& item,
                                              const SupConShared<Products, Stages>& shared,
@@ -139,15 +147,13 @@ __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupCon
   for (int64_t tile = item.tile_begin; tile < item.tile_end; ++tile) {
     const int stage = stage_of(tile);
     typename Products::Similarities s = {};
-    int64_t chunk = item.chunk;
-    for (int64_t turn = 0; turn < chunks; ++turn) {
-      chunk = chunk + 1 < chunks ? chunk + 1 : 0;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       request(Stages > 1 ? tile + 1 : tile, chunk);
       wait_for_copies<Stages - 1>();
       __syncthreads();
       Products::similarities(shared.rows() + warp * kWarpRows * Products::kStride,
                              shared.columns(stage), depth_of(chunk), s);
-      if (turn == chunks - 1) {
+      if (chunk == chunks - 1) {
         const int64_t column = tile * kColumns;
         const bool meets_itself = own < column + kColumns && column < own + kBlockRows;
         visit(s, column, stage, meets_itself || column + kColumns > p.columns);

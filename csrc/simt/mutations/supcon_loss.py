@@ -6,7 +6,8 @@ from mutations.mutation import Mutation
 
 _PRODUCTS, _WALK = "gpu/supcon_products.h", "gpu/supcon_walk.h"
 _ROWS, _LOSS = "gpu/supcon_rows.h", "gpu/supcon_kernels.h"
-_TRIANGLE = "gpu/supcon_triangle.h"
+_TRIANGLE, _PANELS = "gpu/supcon_triangle.h", "gpu/supcon_panels.h"
+_LAUNCH = "gpu/supcon_loss.h"
 _OP = "supcon_loss"
 
 MUTATIONS = [
@@ -19,7 +20,7 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-float-h-before-read", _OP, "barrier", _PRODUCTS,
-        "h[r][c];\n    __syncwarp();\n", "h[r][c];\n",
+        "bits_to_float(a[r][c]);\n    __syncwarp();\n", "bits_to_float(a[r][c]);\n",
         "lanes read H that others have not written",
     ),
     Mutation(
@@ -29,7 +30,8 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-tf32-operand", _OP, "index", _PRODUCTS,
-        "to_tf32(h[n][2]), to_tf32(h[n][1])", "to_tf32(h[n][1]), to_tf32(h[n][2])",
+        "a[n][0] = to_tf32(h[n][0]), a[n][1] = to_tf32(h[n][2]);",
+        "a[n][0] = to_tf32(h[n][0]), a[n][1] = to_tf32(h[n][1]);",
         "rows and columns of H change places in the operand",
     ),
     Mutation(
@@ -78,10 +80,9 @@ MUTATIONS = [
         "the tile's own copies are not waited for",
     ),
     Mutation(
-        "supcon-walk-chunk-order", _OP, "index", _WALK,
-        "    int64_t chunk = item.chunk;\n",
-        "    int64_t chunk = item.chunk + 1;\n",
-        "the sums' chunk is not the one in shared memory",
+        "supcon-walk-chunks", _OP, "edge", _WALK,
+        "if (chunk == chunks - 1) {", "if (chunk == 0) {",
+        "similarities are taken for whole after their first chunk",
     ),
     Mutation(
         "supcon-walk-zero", _OP, "index", _WALK,
@@ -229,7 +230,7 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-h-length", _OP, "constant", _LOSS,
-        "                if constexpr (!Products::kUnitRows) h *= length;\n", "",
+        "        if constexpr (!Products::kUnitRows) h *= length;\n", "",
         "the columns' lengths stay in the gradient",
     ),
     Mutation(
@@ -247,6 +248,62 @@ MUTATIONS = [
         "if (own < p.rows && d < depth)", "if (d < depth)",
         "rows behind the last own one are written",
     ),
+    # ---- rows of several chunks, backward
+    Mutation(
+        "supcon-panels-warp", _OP, "index", _PANELS,
+        "pulls_of<Products>(p, item, column / Products::kColumns)[warp];",
+        "pulls_of<Products>(p, item, column / Products::kColumns)[0];",
+        "warps write their H over each other's",
+    ),
+    Mutation(
+        "supcon-panels-block", _OP, "index", _PANELS,
+        "(item.row / kBlockRows * ceil_div(p.columns, Products::kColumns) + tile)",
+        "(item.row / kBlockRows + tile)",
+        "blocks of rows write their H over each other's",
+    ),
+    Mutation(
+        "supcon-panels-words", _OP, "index", _PANELS,
+        "h[v][i] = four.at[i];", "h[v][i] = four.at[0];",
+        "a lane takes one of four words",
+    ),
+    Mutation(
+        "supcon-panels-feature", _OP, "index", _PANELS,
+        "const int64_t feature = item.chunk * kChunk,", "const int64_t feature = 0,",
+        "every chunk of the gradient is the first one's",
+    ),
+    Mutation(
+        "supcon-panels-wait", _OP, "barrier", _PANELS,
+        "      wait_for_copies<1>();\n", "      wait_for_copies<2>();\n",
+        "the tile's own copies are not waited for",
+    ),
+    Mutation(
+        "supcon-panels-barrier", _OP, "barrier", _PANELS,
+        "      wait_for_copies<1>();\n      __syncthreads();\n", "      wait_for_copies<1>();\n",
+        "a thread multiplies what others' copies have not brought",
+    ),
+    Mutation(
+        "supcon-panels-refill", _OP, "barrier", _PANELS,
+        "shared.scratch(), sums);\n      __syncthreads();\n", "shared.scratch(), sums);\n",
+        "a tile is overwritten while others still read it",
+        mode="thread",
+    ),
+    Mutation(
+        "supcon-panels-first", _OP, "index", _LAUNCH,
+        "rows.first = a.first + first;", "rows.first = first;",
+        "a process's panels are those of the first rows",
+    ),
+    Mutation(
+        "supcon-panels-gradient", _OP, "index", _LAUNCH,
+        "static_cast<T*>(a.grad_z) + first * a.width;", "static_cast<T*>(a.grad_z);",
+        "panels write their gradients over each other's",
+    ),
+    Mutation(
+        "supcon-panels-last", _OP, "edge", _LAUNCH,
+        "rows.rows = std::min(blocks * kBlockRows, a.rows - first);",
+        "rows.rows = blocks * kBlockRows;",
+        "the last panel reaches behind the last own row",
+    ),
+    # ---- sums of small temperatures
     Mutation(
         "supcon-wide-rescale", _OP, "rounding", _LOSS,
         "part[r].sum = rescaled(part[r].sum, scale[r] * (part[r].largest - largest));\n",
