@@ -85,8 +85,9 @@ def warp_distance(kind: str, ragged: bool) -> Iterator[Case]:
 
 
 def supcon_loss(kind: str, ragged: bool) -> Iterator[Case]:
-    # Rows of several chunks, own rows in the middle; or one chunk and all rows, so many columns
-    # that they are shared out. The exponents of .005 are relative to each row's largest.
+    # Rows of several chunks, own rows in the middle, which are two panels; or one chunk and all
+    # rows, so many columns that they are shared out. The exponents of .005 are relative to each
+    # row's largest.
     rows, width, first, own = (75, 131, 9, 66) if ragged else (128, 32, 0, 128)
     z = bits_of(kind, rows, width)
     group = np.arange(rows, dtype=np.int64) % 5
@@ -98,13 +99,14 @@ def supcon_loss(kind: str, ragged: bool) -> Iterator[Case]:
         )
         backward = [statistics.numpy(), np.array([1.5], np.float32)]
         for tensor_cores, tf32 in ((True, kind == "float32"), (False, False)):
+            of_gpu = [tensor_cores, tf32, (4096, 0), 1]
             for given in ([None, None], backward):
-                yield "supcon_loss", [z, group, *how, kind, tensor_cores, tf32, (4096, 0), *given]
+                yield "supcon_loss", [z, group, *how, kind, *of_gpu, *given]
     if ragged and kind == "float32":  # the upper triangle: blocks of 128, 128 and 44 rows
         z, group = bits_of(kind, 300, 19), np.arange(300, dtype=np.int64) % 5
         yield (
             "supcon_loss",
-            [z, group, 0, 300, 0.1, 0.07, kind, False, False, (100, 128), None, None],
+            [z, group, 0, 300, 0.1, 0.07, kind, False, False, (100, 128), 0, None, None],
         )
 
 

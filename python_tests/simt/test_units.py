@@ -28,8 +28,8 @@ def units(name: str) -> list[Any]:
         statistics = np.column_stack([np.full(200, 8.0), np.full(200, 28.0)])
         how = [0, 200, 0.1, 0.07, "float32", False, False]
         if variant:  # forward: pairs of blocks of 128 and 72 rows
-            return [z, group, *how, (1, 128), None, None]
-        return [z, group, *how, (4096, 0), statistics, np.ones(1, np.float32)]
+            return [z, group, *how, (1, 128), 0, None, None]
+        return [z, group, *how, (4096, 0), 0, statistics, np.ones(1, np.float32)]
     params = torch.tensor([[[30.0, 1.0, -1.0]] * 3])
     words = torch.ops.fctfast.affine_coefficients(params, 16, 16, False).numpy()
     if op == "fct_views":
