@@ -22,8 +22,7 @@ from torch import Tensor
 from fctfast import io
 from fctfast.detect import FctSettings, fct, weigh
 from fctfast.detect.batch_norm import recompute_batch_norm, statistics_batches
-from fctfast.detect.l_intra import l_intra
-from fctfast.detect.probe import describe
+from fctfast.detect.probe import AnchoredIntra, describe
 from fctfast.detect.scoring import normalisation
 from fctfast.memory import keep_freed_memory
 from fctfast.report.metrics import auroc
@@ -70,15 +69,11 @@ def spread(
     weights, _ = io.read_tensors(options.case / f"weights-{options.step:05d}.safetensors")
     probe.load_state_dict(weights)
 
-    def loss(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        anchor = torch.nn.functional.cross_entropy(logits, labels)
-        return l_intra(features, labels) + weight * anchor
-
     how = replace(settings.probe.fit, sgd=SGDSettings(lr=options.lr))
     fitted = fit(
-        probe, Stage("spread", data, loss, Budget(epochs=1)), settings=how, mean=mean, std=std,
-        seed=case.seed, progress=make_progress(quiet=False), label=f"anchor {weight:g}",
-        device="cpu",
+        probe, Stage("spread", data, AnchoredIntra(weight), Budget(epochs=1)), settings=how,
+        mean=mean, std=std, seed=case.seed, progress=make_progress(quiet=False),
+        label=f"anchor {weight:g}", device="cpu",
     )  # fmt: skip
     recompute_batch_norm(
         probe, statistics_batches(data, mean=mean, std=std, seed=case.seed, device="cpu")

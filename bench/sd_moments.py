@@ -36,6 +36,7 @@ DRAWS = 6
 PAPER = "rotate+affine"
 CLEAN = "none"
 FORMAT = "fctfast-sd-moment-1"
+ANCHOR, ANCHORED_PASSES = 0.3, 3
 RECIPES = {"cifar10": "cifar10-cpu", "digits": "digits", "fashion-mnist": "cifar10-cpu"}
 
 
@@ -49,7 +50,8 @@ class Case:
         rate: share of the eligible samples that is poisoned.
         target: the target class.
         seed: chooses the samples and the poisoned ones, and keys the probe.
-        mode: "robust" (the recipe's budgets) or "published".
+        mode: "robust" (the recipe's budgets), "published", or "anchored": the recipe's but for
+            L_intra, which has cross-entropy beside it and ANCHORED_PASSES times the budget.
         limit: samples of the set; None is the recipe's.
     """
 
@@ -110,7 +112,13 @@ def settings_of(case: Case) -> DetectSettings:
     settings = replace(settings, alpha_c=ALPHA_C, alpha_p=ALPHA_P)
     if case.data == "fashion-mnist":
         settings = replace(settings, mean=None, std=None)
-    return settings.published() if case.mode == "published" else settings
+    if case.mode == "published":
+        return settings.published()
+    if case.mode == "anchored":
+        spread = settings.probe.spread
+        longer = Budget(ANCHORED_PASSES * spread.epochs, ANCHORED_PASSES * spread.min_steps)
+        return replace(settings, probe=replace(settings.probe, anchor=ANCHOR, spread=longer))
+    return settings
 
 
 def finer_settings(case: Case) -> DetectSettings:
@@ -196,7 +204,7 @@ def collect(case: Case, source: str, work: Path, progress: Progress | None = Non
         with keep_statistics(model):
             running = observe(model, sample, mean=mean, std=std, seed=case.seed, draws=1)
             tensors["running_features"], tensors["running_logits"] = running
-            if case.mode == "robust":
+            if case.mode != "published":
                 batches = statistics_batches(data, mean=mean, std=std, seed=case.seed, device="cpu")
                 recompute_batch_norm(model, batches)
                 fresh = observe(model, sample, mean=mean, std=std, seed=case.seed, draws=DRAWS)

@@ -41,9 +41,7 @@ def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]])
             for row in rows
             if row["case"]["data"] == data
             and not any(
-                Case(**row["case"]) in cases
-                for plan, cases in plans.items()
-                if plan.startswith("tuning")
+                Case(**row["case"]) in cases for plan, cases in plans.items() if "tuning" in plan
             )
         ]
         yield from _null(data, judged)
@@ -54,7 +52,7 @@ def _null(data: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     seen = [
         value
         for row in rows
-        if row["case"]["mode"] == "robust"
+        if row["case"]["mode"] != "published"
         for number, value in enumerate(row["verdict"]["class_separation"])
         if value is not None and not (row["poisoned"] and number == row["case"]["target"])
     ]

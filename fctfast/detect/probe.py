@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,9 @@ class ProbeSettings:
         learn: budget of cross-entropy, e_t = 2 epochs.
         spread: budget of L_intra, e_f = 10 epochs; `Budget(epochs=0)` leaves it out.
         fit: batch size, SGD and schedule, which L_intra continues.
+        anchor: weight of the cross-entropy that L_intra has beside it, so that the classifier stays
+            while classes are spread; 0, as published, is none. Alone, L_intra can shrink the
+            features of most classes to nothing, the faster the larger the learning rate.
         segment: moments at which the probe can be scored lie this many steps of cross-entropy
             apart, and one after L_intra; None: one after each epoch of either.
 
@@ -50,9 +54,12 @@ class ProbeSettings:
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(schedule=ScheduleSettings("cosine", t_max=100))
     )
+    anchor: float = 0.0
     segment: int | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.anchor < math.inf:
+            raise ValueError(f"anchor: expected a weight of at least 0, got {self.anchor}")
         if self.segment is not None and self.segment < 1:
             raise ValueError(f"segment: expected at least 1 step, got {self.segment}")
 
@@ -64,7 +71,8 @@ class ProbeSettings:
             cuts = [*range(0, total, self.segment), total]
             budgets = [Budget(0, b - a, b - a) for a, b in itertools.pairwise(cuts)]
         stages = [Stage("probe", data, cross_entropy, budget) for budget in budgets]
-        return [*stages, Stage("spread", data, intra_loss, self.spread)]
+        loss = AnchoredIntra(self.anchor) if self.anchor else intra_loss
+        return [*stages, Stage("spread", data, loss, self.spread)]
 
     def moments(self, data: ImageSet) -> list[int]:
         """Number the passes after which the probe can be scored; empty if no step is bought."""
@@ -105,6 +113,21 @@ def describe(
 def intra_loss(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     """L_intra as a training loss; the classifier rests."""
     return l_intra(features, labels)
+
+
+@dataclass(frozen=True)
+class AnchoredIntra:
+    """L_intra + anchor times cross-entropy, as a training loss.
+
+    Args:
+        anchor: the weight.
+    """
+
+    anchor: float
+
+    def __call__(self, features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """The sum of both on a batch."""
+        return l_intra(features, labels) + self.anchor * cross_entropy(features, logits, labels)
 
 
 def train_probe(

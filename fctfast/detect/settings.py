@@ -108,6 +108,7 @@ class DetectSettings:
                 self.probe,
                 learn=plain.learn,
                 spread=plain.spread,
+                anchor=plain.anchor,
                 fit=replace(plain.fit, precision=self.probe.fit.precision),
                 segment=None,
             ),

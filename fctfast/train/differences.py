@@ -28,6 +28,9 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
 def differing_keys(there: Any, now: Any) -> list[str]:
     """Name the keys whose values differ, with both values.
 
+    A key that one side does not know was off there: it differs from no None, False or 0, so that a
+    setting that was added since leaves older runs what they were.
+
     Args:
         there: settings of the stored run.
         now: settings of this one.
@@ -41,4 +44,5 @@ def differing_keys(there: Any, now: Any) -> list[str]:
         f"{key} ({old.get(key, nothing)} there, {new.get(key, nothing)} now)"
         for key in sorted(old.keys() | new.keys())
         if old.get(key, nothing) != new.get(key, nothing)
+        and (old.get(key) or new.get(key) or (key in old and key in new))
     ]

@@ -9,6 +9,8 @@ import torch
 
 from fctfast.data import ImageSet
 from fctfast.detect import DetectSettings, ProbeSettings, train_probe
+from fctfast.detect.l_intra import l_intra
+from fctfast.detect.probe import intra_loss
 from fctfast.train import AugmentSettings, Budget
 from fctfast.train.stage import unfold
 
@@ -28,6 +30,24 @@ def test_cross_entropy_then_l_intra_with_one_optimiser_and_no_augmentation(
     # L_intra is a mean of cosines, cross-entropy of three classes starts above 1.
     assert fitted.history[0]["loss"] > 0.5
     assert -1.0 <= fitted.history[-1]["loss"] <= 1.0
+
+
+def test_an_anchor_is_cross_entropy_beside_l_intra(
+    small_set: ImageSet, small_settings: DetectSettings
+) -> None:
+    (*_, spread) = replace(small_settings.probe, anchor=0.3).stages(small_set)
+    features, logits = torch.randn(30, 8), torch.randn(30, 3)
+    labels = torch.arange(30) % 3
+    of_classes = torch.nn.functional.cross_entropy(logits, labels)
+    expected = l_intra(features, labels) + 0.3 * of_classes
+    torch.testing.assert_close(spread.loss(features, logits, labels), expected)
+    # Its weight is part of what a checkpoint must have been made with.
+    assert "0.3" in repr(spread.loss)
+    assert small_settings.probe.stages(small_set)[-1].loss is intra_loss
+    assert replace(small_settings, probe=ProbeSettings(anchor=1.0)).published().probe.anchor == 0
+    for wrong in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="anchor"):
+            ProbeSettings(anchor=wrong)
 
 
 def test_segments_cut_the_budget_into_scored_pieces(

@@ -22,3 +22,11 @@ def test_differences_name_key_and_both_values() -> None:
         "only (there there, nothing now)",
     ]
     assert differing_keys(there, there) == []
+
+
+def test_a_setting_that_one_side_does_not_know_was_off_there() -> None:
+    for off in (0, 0.0, False, None):
+        assert differing_keys({"seed": 1}, {"seed": 1, "new": off}) == []
+        assert differing_keys({"seed": 1, "old": off}, {"seed": 1}) == []
+    assert differing_keys({"on": 0}, {"on": None}) == ["on (0 there, None now)"]
+    assert differing_keys({"on": 0}, {"on": 2}) == ["on (0 there, 2 now)"]
