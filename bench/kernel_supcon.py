@@ -15,7 +15,7 @@ from gpu_cases import LABELS, Case, products_of, supcon_bytes
 from kernel_model import Device, Floor
 
 _ROWS, _CHUNK = 64, 128  # kBlockRows, kChunk
-_UNITS, _START, _MOST = 132, 2, 16  # kSupConUnits, kSupConStart, kMost of supcon_splits()
+_UNITS, _START, _MOST = 132, 2, 16  # kSupConUnits, kSupConStart, kMostShares
 _TRIANGLE_FROM, _TRIANGLE_ROWS = 4096, 960  # kSupConTriangleFrom, kMostTriangleRows
 _TRIANGLE_BYTES, _READ = 128 << 20, 500000  # kMostBytes, kReadMeanwhile
 _PANEL_BYTES, _PANEL_LEAST = 32 << 20, 8  # kBytes, kLeast of supcon_panel_blocks()

@@ -77,18 +77,21 @@ DYNAMIC_SHARED = (
     (r"fct_views_kernel<", 3 * 256 * 4),
     # MapPlan: 24 channels of 7 x 7 float32 or 48 of 16 bits, and the start of a row, five times.
     (r"feature_distance_maps_kernel<", 5 * (4704 + 16)),
-    # SumsShared::kBytes, triangle_bytes, and SupConShared::kBytes.
+    # SumsShared::kBytes, SupConShared::kScratch, triangle_bytes, and SupConShared::kBytes.
     (r"supcon_sums_kernel<FloatProducts>", 43_008),
     (r"supcon_sums_kernel<Tf32Products>", 33_792),
     (r"supcon_sums_kernel<HalfProducts>", 34_816),
+    (r"supcon_pulls_kernel<FloatProducts, ", 51_200),
+    (r"supcon_pulls_kernel<Tf32Products, ", 51_200),
+    (r"supcon_pulls_kernel<HalfProducts, ", 35_840),
     (r"supcon_triangle_kernel<FloatProducts, 2>", 82_688),
     (r"supcon_triangle_kernel<FloatProducts, 1>", 65_536),
     (r"supcon_\w+_kernel<FloatProducts, \w+, 2>", 77_824),
-    (r"supcon_\w+_kernel<FloatProducts, \w+(, 1)?>", 60_416),
+    (r"supcon_\w+_kernel<FloatProducts, \w+, 1>", 60_416),
     (r"supcon_\w+_kernel<Tf32Products, \w+, 2>", 68_608),
-    (r"supcon_\w+_kernel<Tf32Products, \w+(, 1)?>", 51_200),
+    (r"supcon_\w+_kernel<Tf32Products, \w+, 1>", 51_200),
     (r"supcon_\w+_kernel<HalfProducts, \w+, 2>", 54_272),
-    (r"supcon_\w+_kernel<HalfProducts, \w+(, 1)?>", 35_840),
+    (r"supcon_\w+_kernel<HalfProducts, \w+, 1>", 35_840),
 )
 
 

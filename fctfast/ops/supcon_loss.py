@@ -102,9 +102,9 @@ def supcon_loss(
         process_group: z holds this process's rows, of as many as it likes; the denominators and
             positives are those of all processes' rows together (group must be numbered alike
             everywhere). Each process returns the loss of all; the gradients' mean over the
-            processes, which DDP takes, is that of one process with all rows. Temperatures, D and
-            dtype have to be the same everywhere; torch.compile breaks its graph here. Default:
-            one process.
+            processes, which DDP takes, is that of one process with all rows. Temperatures, D,
+            dtype and, for float32 on CUDA, whether tf32 is allowed have to be the same
+            everywhere; torch.compile breaks its graph here. Default: one process.
 
     Returns:
         float32 [], differentiable once in z, backward alone; 0 where no row has a positive. The
@@ -115,7 +115,8 @@ def supcon_loss(
             (it has no gradient here: a learnt one needs
             :func:`fctfast.ops.reference.supcon_loss`).
         ValueError: shapes or devices do not fit, a temperature below .001, a base_temperature that
-            is not above 0, processes that differ in D, dtype or temperatures (all of them raise).
+            is not above 0, processes that differ in what has to be the same (all of them raise; one
+            whose own arguments are wrong raises alone, and the others wait for it).
 
     Source: Eq. 2, 9 and 10; Khosla et al. 2020, L_out (its 1/|P(i)|, as the text under Eq. 2 says).
 
@@ -126,7 +127,7 @@ def supcon_loss(
     """
     base = temperature if base_temperature is None else base_temperature
     _check(z, group, temperature, base)
-    tf32 = z.is_cuda and tf32_allowed()
+    tf32 = z.is_cuda and z.dtype == torch.float32 and tf32_allowed()
     if process_group is None:
         loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, ALL, temperature, base, tf32)[0]
         return loss

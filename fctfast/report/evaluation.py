@@ -40,7 +40,8 @@ def evaluate(
         is). ``test_samples`` and ``triggered_samples`` say how many were counted.
 
     Raises:
-        ValueError: the test set is empty or has no sample outside the target class.
+        ValueError: the test set is empty, has no sample outside the target class, or the trigger
+            changes none of its images.
 
     Source: FCT paper, section 4.1; DESIGN 4 (both readings of ACC).
     """
@@ -53,11 +54,12 @@ def evaluate(
     def classes(images: Tensor) -> Tensor:
         return predict(model, images, mean=mean, std=std, batch_size=batch_size)
 
+    # First, as it may be refused.
+    triggered = None if attack is None else trigger_test_set(test_set, attack, target)
     right = classes(test_set.images) == test_set.labels
     result: dict[str, float | int | None] = {"acc": share(right), "test_samples": len(test_set)}
-    if attack is None:
+    if attack is None or triggered is None:
         return result
-    triggered = trigger_test_set(test_set, attack, target)
     seen = classes(triggered.image_set.images)
     others = test_set.labels != target
     return result | {

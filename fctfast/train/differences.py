@@ -28,8 +28,9 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
 def differing_keys(there: Any, now: Any) -> list[str]:
     """Name the keys whose values differ, with both values.
 
-    A key that one side does not know was off there: it differs from no None, False or 0, so that a
-    setting that was added since leaves older runs what they were.
+    A name that one side does not know was off there: it differs from no None, False or 0, so that a
+    setting that was added since, off by default, leaves older runs what they were. Items of
+    sequences are no names: one more is a difference.
 
     Args:
         there: settings of the stored run.
@@ -43,6 +44,13 @@ def differing_keys(there: Any, now: Any) -> list[str]:
     return [
         f"{key} ({old.get(key, nothing)} there, {new.get(key, nothing)} now)"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key, nothing) != new.get(key, nothing)
-        and (old.get(key) or new.get(key) or (key in old and key in new))
+        if old.get(key, nothing) != new.get(key, nothing) and not _is_off(key, old, new)
     ]
+
+
+def _is_off(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a name is known to one side alone, and off there."""
+    if (key in old and key in new) or key.rpartition(".")[2].isdigit():
+        return False
+    value = old.get(key, new.get(key))
+    return value is None or (isinstance(value, (bool, int, float)) and value == 0)

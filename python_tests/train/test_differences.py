@@ -28,5 +28,9 @@ def test_a_setting_that_one_side_does_not_know_was_off_there() -> None:
     for off in (0, 0.0, False, None):
         assert differing_keys({"seed": 1}, {"seed": 1, "new": off}) == []
         assert differing_keys({"seed": 1, "old": off}, {"seed": 1}) == []
+    assert differing_keys({"rates": [0.5]}, {"rates": [0.5, 0]}) == [
+        "rates.1 (nothing there, 0 now)"
+    ]
+    assert differing_keys({}, {"name": ""}) == ["name (nothing there,  now)"]
     assert differing_keys({"on": 0}, {"on": None}) == ["on (0 there, None now)"]
     assert differing_keys({"on": 0}, {"on": 2}) == ["on (0 there, 2 now)"]

@@ -39,7 +39,8 @@ inline SupConShares supcon_shares_of(int64_t tiles, int64_t blocks, int64_t on_u
 }
 
 // Blocks of rows whose H is made at a time where rows have several chunks: what fits into 32 MiB,
-// which caches hold, but so many that there are blocks for all units. Panels are of equal size.
+// which caches hold, but so many that there are blocks for all units. Panels are of equal size
+// but for the last.
 template <typename Products>
 int64_t supcon_panel_blocks(const SupConGpuArgs& a) {
   constexpr int64_t kBytes = int64_t{32} << 20, kLeast = 8;
@@ -109,7 +110,9 @@ cudaError_t launch_supcon_panels(const SupConGpuArgs& a, SupConParams p, SupConR
                                  cudaStream_t stream) {
   const int64_t tiles = ceil_div(a.columns, Products::kColumns);
   const int64_t blocks = supcon_panel_blocks<Products>(a);
-  SupConParams making = p;  // nothing is summed over the columns: shares cost no memory
+  // Nothing is summed over the columns: shares cost no memory. Both kernels are taken for ones of
+  // which two fit on a unit; more do on most, which only a GPU can say is worth other shares.
+  SupConParams making = p;
   making.splits = supcon_shares_of(tiles, blocks, kBlocksOnUnit, tiles).count;
   for (int64_t first = 0; first < a.rows; first += blocks * kBlockRows) {
     rows.rows = std::min(blocks * kBlockRows, a.rows - first);
@@ -120,7 +123,7 @@ cudaError_t launch_supcon_panels(const SupConGpuArgs& a, SupConParams p, SupConR
     making.row_blocks = p.row_blocks = ceil_div(rows.rows, kBlockRows);
     cudaError_t error =
         launch(supcon_pulls_kernel<Products, Wide>, grid_for(making.row_blocks * making.splits),
-               kSupConThreads, SupConShared<Products, 1>::kBytes, stream, making);
+               kSupConThreads, SupConShared<Products, 1>::kScratch, stream, making);
     if (error != cudaSuccess) return error;
     error = launch(supcon_sums_kernel<Products>, grid_for(p.row_blocks * p.splits * p.chunks),
                    kSupConThreads, SumsShared<Products>::kBytes, stream, p);

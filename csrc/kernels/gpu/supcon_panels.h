@@ -7,7 +7,8 @@
 
 namespace fctfast::gpu {
 
-constexpr int kPullsOfTile = kSupConThreads / kWarp;  // of a block's rows and a tile's columns
+constexpr int kPullsOfTile =
+    kSupConThreads / kWarp;  // one a warp: a block's rows, a tile's columns
 
 // Pulls of warp 0 of a block's rows and a tile; the other warps' come behind them.
 template <typename Products>
@@ -46,8 +47,9 @@ template <typename Products>
 struct SumsShared {
   using Element = typename Products::Element;
   static constexpr int kTile = Products::kColumns * Products::kStride;
-  static constexpr int kScratch = 2 * kTile * static_cast<int>(sizeof(Element));
-  static constexpr int kBytes = kScratch + kPullsOfTile * Products::kScratch * 4;
+  static constexpr int kScratchAt = 2 * kTile * static_cast<int>(sizeof(Element));
+  static constexpr int kBytes =
+      kScratchAt + kSupConThreads / kWarp * Products::kScratch * static_cast<int>(sizeof(float));
 
   unsigned char* begin;
 
@@ -55,7 +57,7 @@ struct SumsShared {
     return reinterpret_cast<Element*>(begin) + tile % 2 * kTile;
   }
   __device__ float* scratch() const {
-    return reinterpret_cast<float*>(begin + kScratch) + threadIdx.x / kWarp * Products::kScratch;
+    return reinterpret_cast<float*>(begin + kScratchAt) + threadIdx.x / kWarp * Products::kScratch;
   }
 };
 

@@ -31,7 +31,8 @@ struct SupConParams {
   void* partials;  // [splits][rows] of Partial, or [splits][rows][padded_width] float32
 };
 
-// Which own rows, which share of the columns, which chunk of the sums a block makes.
+// Which own rows, which share of the columns and, where chunks have blocks of their own, which
+// chunk a block makes.
 struct SupConItem {
   int64_t row, tile_begin, tile_end, split, chunk;
 };
@@ -109,8 +110,8 @@ __device__ __forceinline__ void copy_list(T* to, const T* list, int64_t at, int 
 }
 
 // visit(s, first column, stage, edge) for each tile of the item's columns; `edge` says that some
-// pair of the tile may be none. With two stages a row is one chunk, which is still in shared memory
-// then.
+// pair of the tile may be none. A row of one chunk, as it has to be with two stages, is still in
+// shared memory then.
 template <typename Products, int Stages, bool Weights, typename Visit>
 __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupConItem& item,
                                              const SupConShared<Products, Stages>& shared,
