@@ -55,8 +55,10 @@ def error(found: Tensor, exact: Tensor) -> float:
 
 
 # Five blocks of rows, the last of 4: in one panel, in panels of two, two and one, in five.
-@pytest.mark.parametrize("panel_blocks", [0, 2, 1])
-@pytest.mark.parametrize("width", [130, 300])  # the last chunk has 2 features, or 44
+@pytest.mark.parametrize(
+    ("width", "panel_blocks"),  # the last chunk has 2 features, or 44
+    [(130, 0), (130, 2), (300, 1)],
+)
 @pytest.mark.parametrize("products", PRODUCTS)
 def test_it_equals_the_reference(products: str, width: int, panel_blocks: int, gpu: Any) -> None:
     gpu.panel_blocks = panel_blocks
