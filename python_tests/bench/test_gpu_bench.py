@@ -208,7 +208,10 @@ class FakeEvent:
 @pytest.fixture
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough of torch.cuda for the timing code to run on CPU tensors."""
-    zero: Any = lambda *a, **k: 0  # noqa: E731
+
+    def zero(*_: Any, **__: Any) -> int:
+        return 0
+
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
     monkeypatch.setattr(torch.cuda, "_sleep", zero)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**24, 2**24))

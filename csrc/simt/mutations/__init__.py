@@ -13,6 +13,7 @@ from mutations import (
     feature_distance,
     feature_maps,
     supcon_loss,
+    supcon_panels,
     warp_distance,
 )
 from mutations.mutation import Mutation
@@ -40,6 +41,7 @@ MUTATIONS = (
     *feature_distance.BACKWARD,
     *feature_maps.MUTATIONS,
     *supcon_loss.MUTATIONS,
+    *supcon_panels.MUTATIONS,
     *warp_distance.FORWARD,
     *warp_distance.BACKWARD,
 )
