@@ -71,6 +71,7 @@ PLANS: dict[str, list[Case]] = {
         Case("cifar10", CLEAN, 0.0, 0, seed, limit=limit)
         for seed, limit in ((0, None), (1, 10_000), (2, 10_000))
     ],
+    "tuning-all2all": [Case("cifar10", "badnets-all2all", 0.2, 0, 0)],
     "judged": attacked("cifar10", 0.1, 3, JUDGED),
     "fashion": attacked("fashion-mnist", 0.1, 3, JUDGED),
     "low": attacked("cifar10", 0.03, 3, JUDGED),
