@@ -30,6 +30,8 @@ EXAMPLES = """examples:
   python bench/sd_study.py table --out bench/results/sd > bench/results/DATE-sd.md
 """
 ATTACKS = ("badnets-all2one", "blend-signal")
+CHOSEN_BY = ("separation", "rank_stability", "concentration", "training_accuracy")
+"""Statistics without truth that could choose the moment whose scores count."""
 
 
 def tuning() -> Iterator[Case]:
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             made = {**case_rows(folder), "versions": versions()}
             io.write_json(options.out / f"{folder.name}.json", made)
         return 0
-    print("\n".join(_table(options.out)))
+    print("\n".join([*_table(options.out), "", *_choices(options.out)]))
     return 0
 
 
@@ -92,6 +94,20 @@ def _table(folder: Path) -> Iterator[str]:
         record = io.read_json(path)
         for row in record["moments"]:
             yield f"| {path.stem} | " + " | ".join(_cells(row, names)) + " |"
+
+
+def _choices(folder: Path) -> Iterator[str]:
+    """A line a poisoned case: the moment that each statistic picks, and what D_p is worth there."""
+    yield "| case | " + " | ".join(f"{name}: step, D_p poisoned" for name in CHOSEN_BY) + " |"
+    yield "|---" * (1 + len(CHOSEN_BY)) + "|"
+    for path in sorted(folder.glob("*.json")):
+        rows = [row for row in io.read_json(path)["moments"] if "separation" in row]
+        if not any("scores" in row for row in rows):
+            continue
+        picked = [max(rows, key=lambda row, name=name: row[name]) for name in CHOSEN_BY]
+        purities = [row["scores"]["geometric, suspected first"]["d_p_poisoned"] for row in picked]
+        cells = [f"{row['step']}, {p:.3f}" for row, p in zip(picked, purities, strict=True)]
+        yield f"| {path.stem} | " + " | ".join(cells) + " |"
 
 
 def _cells(row: dict[str, Any], names: Sequence[str]) -> Iterator[str]:

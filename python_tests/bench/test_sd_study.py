@@ -65,7 +65,11 @@ def test_a_case_becomes_rows_and_a_table(
     untouched = io.read_json(out / f"{clean.name}.json")["moments"]
     assert all("scores" not in moment for moment in untouched)
     assert study["sd_study"].main(["table", "--out", str(out)]) == 0
-    assert capsys.readouterr().out.count("\n") == 2 + 3 + 3
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 + 3 + 3 + 1 + 2 + 1  # the unpoisoned case has no D_p to judge
+    clearest = max(record["moments"], key=lambda moment: moment["separation"])
+    d_p = clearest["scores"]["geometric, suspected first"]["d_p_poisoned"]
+    assert printed[-1].startswith(f"| {folder.name} | {clearest['step']}, {d_p:.3f} |")
 
     # What is there is not made again; what was lost comes out the same.
     lost = folder / "moment-00008.safetensors"
