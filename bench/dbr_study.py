@@ -4,7 +4,9 @@ For each case: a base model, D_p and D_c of an audit that `sd_audits.py` has mad
 the recipe has it (with D_p and D_c of the shares "auto", and of the paper's) and the paper's rounds
 (both halves, unlearning alone, relearning alone), measured on test images after each pass. The
 plans `clean...` train the same network on the unpoisoned set and measure the trigger's success
-there. Everything resumes, and a row takes more variants when they are asked for.
+there; `alphas` is the paper's Appendix F (Fig. 13) in small, `rates` D-BR's part of its Appendix G
+(Table 6), both after `sd_audits.py run --plan sweeps`. Everything resumes, and a row takes more
+variants when they are asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from fctfast.defend import DBRConfig, RemovalSettings, parts, train_base
 from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection
 from fctfast.detect.shares import AUTO, PAPER, Share
+from fctfast.detect.split import ALPHA_C, ALPHA_P
 from fctfast.memory import keep_freed_memory
 from fctfast.report import evaluate
 from fctfast.train import (
@@ -58,6 +61,8 @@ PLANS = {
     "fresh": attacked("cifar10", 0.1, 3, [13]),
     "clean-tuning": [Case("cifar10", CLEAN, 0.0, 0, seed) for seed in range(3)],
     "clean-judged": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
+    "alphas": attacked("cifar10", 0.1, 3, [14], limit=10_000),
+    "rates": [c for r in (0.05, 0.2) for c in attacked("cifar10", r, 3, [14], limit=10_000)],
 }
 ROUNDS = RemovalSettings(
     "alternate", Budget(epochs=20), fit=FitSettings(sgd=SGDSettings(lr=1e-3)),
@@ -81,13 +86,21 @@ class Variant:
     shares: tuple[Share, Share] = PAPER
 
 
-VARIANTS = {
+USUAL = {
     "auto": Variant(shares=(AUTO, AUTO)),
     "paper": Variant(),
     "rounds": Variant(("unlearn", "relearn"), ROUNDS),
     "unlearn": Variant(("unlearn",), ROUNDS),
     "relearn": Variant(("relearn",), ROUNDS),
 }
+ALPHAS = {f"alpha_c={a:g}": Variant(shares=(a, ALPHA_P)) for a in (0.1, 0.2, 0.4, 0.6, 0.8)} | {
+    f"alpha_p={a:g}": Variant(shares=(ALPHA_C, a)) for a in (0.01, 0.025, 0.05, 0.1, 0.2)
+}
+"""The paper's Fig. 13; a share of 0 leaves one half of D-BR, which Fig. 5 shows."""
+
+VARIANTS = USUAL | ALPHAS
+PLANNED = {"alphas": tuple(ALPHAS), "rates": ("auto", "paper")}
+"""Variants of plans that are not for all of USUAL."""
 
 
 def base_model(
@@ -212,6 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.part == "table":
         print("\n".join(_table(options.out)))
         return 0
+    options.variants = options.variants or PLANNED.get(options.plan, tuple(USUAL))
     sources = Sources(options.source)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -265,7 +279,9 @@ def _parser() -> argparse.ArgumentParser:
     run = parts_.add_parser("run", help="train, repair and measure the cases of a plan")
     add_run_options(run, PLANS)
     run.add_argument("--audits", type=Path, required=True, help="--work of sd_audits.py")
-    run.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    run.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, help="default: what the plan is for"
+    )
     run.add_argument("--test-images", type=int, default=2000, help="measured each pass (2,000)")
     table = parts_.add_parser("table", help="print the results as Markdown")
     for part in (run, table):

@@ -83,8 +83,10 @@ PLANS: dict[str, list[Case]] = {
     "published": attacked("cifar10", 0.1, 3, JUDGED, mode="published"),
     "published-fashion": attacked("fashion-mnist", 0.1, 3, JUDGED, mode="published"),
     "rates": [Case("cifar10", ATTACKS[0], rate, 3, 10) for rate in RATES],
+    # What the plans "alphas" and "rates" of dbr_study.py repair; small: each trains a base model.
+    "sweeps": [c for r in (0.1, 0.05, 0.2) for c in attacked("cifar10", r, 3, [14], limit=10_000)],
 }
-NOT_ANCHORED = ("digits", "published", "published-fashion", "rates")
+NOT_ANCHORED = ("digits", "published", "published-fashion", "rates", "sweeps")
 PLANS |= {
     f"anchored-{name}": [replace(case, mode="anchored") for case in cases if case.data != "digits"]
     for name, cases in PLANS.items()
