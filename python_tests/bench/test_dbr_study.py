@@ -89,6 +89,16 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     )  # fmt: skip
     assert found.resplit("auto", "auto").split.summary() == auto.split.summary()
 
+    # A plan may bring variants of its own.
+    assert set(study.PLANNED["alphas"]) < set(study.VARIANTS)
+    monkeypatch.setitem(study.PLANS, "alphas", [case])
+    monkeypatch.setitem(study.PLANNED, "alphas", ("alpha_c=0.4", "alpha_p=0.2"))
+    other = [*run[:-1], str(tmp_path / "alphas"), "--plan", "alphas"]
+    assert study.main(other) == 0
+    assert io.read_json(tmp_path / "alphas" / result.name)["parts"] == {
+        "alpha_c=0.4": {"d_p": 10, "d_c": 80}, "alpha_p=0.2": {"d_p": 40, "d_c": 40}
+    }  # fmt: skip
+
     assert study.main([*run, "--plan", "clean-judged"]) == 0
     assert study.main(["table", "--out", str(tmp_path / "o")]) == 0
     table = capsys.readouterr().out.splitlines()
