@@ -24,6 +24,11 @@ ALL_TO_ALL_SHARE, FEWEST_OF_ALL = 0.5, 5
 """Where as many classes form faint groups beside a clear one, all of them are suspected: this share
 of the classes and five at least. Where there is one target, up to two of nine others did so."""
 
+ALIKE = 0.5
+"""Groups of such an attack stand about as far apart in every class: a class counts from this share
+of the clearest one on. Seen: .57 to .73 in the faintest class; beside a single target's at most .4
+where the probe sets classes far apart."""
+
 SHOWN_FROM = 20
 """Classes that are weighed together; more than these are reported."""
 
@@ -40,7 +45,8 @@ class VerdictThresholds:
         separation_no: separation below which there is none. Beside a class with evidence every
             class from here on is suspected, too: a poisoned set may be so in many classes.
         separation_many: the same, where as many classes come to it as an attack without a single
-            target has (:data:`ALL_TO_ALL_SHARE`, :data:`FEWEST_OF_ALL`).
+            target has, all about alike (:data:`ALL_TO_ALL_SHARE`, :data:`FEWEST_OF_ALL`,
+            :data:`ALIKE`).
 
     Raises:
         ValueError: they do not fall, in this order, or one is no number.
@@ -114,9 +120,10 @@ class Evidence:
         if self.separation < limits.separation_yes:
             return ()
         known = [(s, -c) for c, s in enumerate(self.class_separation) if s is not None]
-        many = sum(s >= limits.separation_many for s, _ in known)
+        faint = max(limits.separation_many, ALIKE * self.separation)
+        many = sum(s >= faint for s, _ in known)
         all_to_all = many >= max(FEWEST_OF_ALL, ALL_TO_ALL_SHARE * len(known))
-        least = limits.separation_many if all_to_all else limits.separation_no
+        least = min(faint, limits.separation_no) if all_to_all else limits.separation_no
         return tuple(-c for s, c in sorted(known, reverse=True) if s >= least)
 
 

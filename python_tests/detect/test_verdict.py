@@ -103,13 +103,17 @@ def test_beside_a_class_with_evidence_the_lower_threshold_is_enough() -> None:
     assert judge(seen, VerdictThresholds(clearer + 0.1, fainter - 0.1)).suspected_classes == ()
 
 
-# Classes, how many of them have faint groups beside the one that is clear, how many are suspected.
+# Classes, how many of them have faint groups beside the clear one, by how much its poison is
+# more sensitive, how many are suspected.
 @pytest.mark.parametrize(
-    ("classes", "faint", "suspected"),
-    [(10, 3, 1), (10, 4, 5), (5, 3, 1), (5, 4, 5), (4, 3, 1), (12, 4, 1), (12, 5, 6)],
-)
-def test_faint_groups_in_half_of_the_classes_are_an_attack_without_a_target(
-    classes: int, faint: int, suspected: int
+    ("classes", "faint", "clear", "suspected"),
+    [
+        (10, 3, 12.0, 1), (10, 4, 12.0, 5), (5, 3, 12.0, 1), (5, 4, 12.0, 5), (4, 3, 12.0, 1),
+        (12, 4, 12.0, 1), (12, 5, 12.0, 6), (10, 5, 12.0, 6), (10, 5, 100.0, 1),
+    ],
+)  # fmt: skip
+def test_faint_groups_in_half_of_the_classes_are_an_attack_without_a_target_unless_one_stands_out(
+    classes: int, faint: int, clear: float, suspected: int
 ) -> None:
     made = torch.Generator().manual_seed(4)
     n = 8000 * classes
@@ -118,7 +122,7 @@ def test_faint_groups_in_half_of_the_classes_are_an_attack_without_a_target(
     marked = torch.rand(n, generator=made) < 0.2
     for number in range(faint + 1):
         chosen = marked & (labels == number)
-        fct = torch.where(chosen, fct * (20.0 if number == 0 else 4.5), fct)
+        fct = torch.where(chosen, fct * (clear if number == 0 else 4.5), fct)
     seen = verdict(fct, labels, classes)
     assert sum(2.0 <= s < 3.0 for s in seen.class_separation if s is not None) == faint
     assert seen.evidence == "yes"
