@@ -83,8 +83,8 @@ PLANS: dict[str, list[Case]] = {
     "published": attacked("cifar10", 0.1, 3, JUDGED, mode="published"),
     "published-fashion": attacked("fashion-mnist", 0.1, 3, JUDGED, mode="published"),
     "rates": [Case("cifar10", ATTACKS[0], rate, 3, 10) for rate in RATES],
-    # What the plans "alphas" and "rates" of dbr_study.py repair; small: each trains a base model.
-    "sweeps": [c for r in (0.1, 0.05, 0.2) for c in attacked("cifar10", r, 3, [14], limit=10_000)],
+    # What the plans "alphas" and "rates" of dbr_study.py repair.
+    "sweeps": [case for rate in (0.1, 0.05, 0.2) for case in attacked("cifar10", rate, 3, [14])],
 }
 NOT_ANCHORED = ("digits", "published", "published-fashion", "rates", "sweeps")
 PLANS |= {
