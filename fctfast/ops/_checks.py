@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 MAX_SIDE = 32767
 FLOATING = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -150,6 +151,17 @@ def coefficients(
         draws.cpu(), size[0], size[1], interpolation == "bilinear"
     )
     return made
+
+
+def no_tangent(op: str, value: Tensor) -> None:
+    """Raise NotImplementedError for forward mode, of which torch would make zero in silence."""
+    if torch.compiler.is_compiling():
+        return
+    if forward_ad.unpack_dual(value).tangent is not None:  # type: ignore[no-untyped-call]
+        raise NotImplementedError(
+            f"{op} is differentiable in backward mode; use fctfast.ops.reference.{op} for "
+            "forward mode (torch.func.jvp, jacfwd)"
+        )
 
 
 def once_differentiable(op: str) -> None:

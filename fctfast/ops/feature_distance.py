@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import FLOATING, choice, once_differentiable, require_tensor, shape_of
+from fctfast.ops._checks import (
+    FLOATING,
+    choice,
+    no_tangent,
+    once_differentiable,
+    require_tensor,
+    shape_of,
+)
 
 
 def _distance_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -69,6 +76,7 @@ def feature_distance(features: Tensor, draws: int = 1, reduction: str = "sum") -
     Raises:
         TypeError: features is no floating tensor.
         ValueError: wrong number of dimensions or rows, draws below 1, another reduction.
+        NotImplementedError: forward-mode derivatives.
 
     Source: Eq. 1.
 
@@ -79,6 +87,7 @@ def feature_distance(features: Tensor, draws: int = 1, reduction: str = "sum") -
     op = "feature_distance"
     require_tensor(op, "features", features)
     choice(op, "reduction", reduction, ("sum", "mean"))
+    no_tangent(op, features)
     if features.dtype not in FLOATING:
         raise TypeError(f"{op}: expected floating features, got {shape_of(features)}")
     if features.dim() not in (2, 4):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import once_differentiable, require_tensor, shape_of
+from fctfast.ops._checks import no_tangent, once_differentiable, require_tensor, shape_of
 from fctfast.ops._gathered import DTYPES, GatheredSupConLoss
 
 OP = "supcon_loss"
@@ -117,6 +117,7 @@ def supcon_loss(
         ValueError: shapes or devices do not fit, a temperature below .001, a base_temperature that
             is not above 0, processes that differ in what has to be the same (all of them raise; one
             whose own arguments are wrong raises alone, and the others wait for it).
+        NotImplementedError: forward-mode derivatives.
 
     Source: Eq. 2, 9 and 10; Khosla et al. 2020, L_out (its 1/|P(i)|, as the text under Eq. 2 says).
 
@@ -193,6 +194,7 @@ def semi_supervised_groups(
 def _check(z: Tensor, group: Tensor, temperature: float, base: float) -> None:
     require_tensor(OP, "z", z)
     require_tensor(OP, "group", group)
+    no_tangent(OP, z)
     if z.dtype not in DTYPES:
         hint = "; fctfast.ops.reference.supcon_loss takes float64" * (z.dtype == torch.float64)
         raise TypeError(f"{OP}: expected z float32, bfloat16 or float16, got {shape_of(z)}{hint}")

@@ -13,6 +13,7 @@ from fctfast.ops._checks import (
     FLOATING,
     choice,
     coefficients,
+    no_tangent,
     once_differentiable,
     per_channel,
     require_tensor,
@@ -76,6 +77,7 @@ def warp_distance(
     Raises:
         TypeError: x is no floating tensor, params not float32.
         ValueError: shapes, sides or words out of range.
+        NotImplementedError: forward-mode derivatives.
 
     Source: Eq. 1 with f the identity, or a layer's map.
 
@@ -87,6 +89,7 @@ def warp_distance(
     op = "warp_distance"
     require_tensor(op, "x", x)
     choice(op, "reduction", reduction, ("sum", "mean"))
+    no_tangent(op, x)
     if x.dtype not in FLOATING:
         raise TypeError(f"{op}: expected floating x, got {shape_of(x)}")
     if x.dim() != 4:
