@@ -110,6 +110,7 @@ class Bench:
             "rate_of": RATE_OF[attack.kind],
             "poisoned": int(made.poisoned_mask.sum()),
             "base": self.measure(model, attack),
+            "measured": made.recipe.get("measured"),  # of the encoder of ssba
         }
         if not only_base:
             data, begun = made.image_set, time.monotonic()

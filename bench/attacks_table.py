@@ -42,7 +42,7 @@ EXAMPLES = """examples:
 RATE = 0.1
 OF_BASE = ("base", "limit", "image_size")
 """Sections of the settings behind a base model, all that a row without an audit rests on."""
-RATES = {"clean-label": (0.1, 0.3, 0.5, 0.8, 1.0), "all2all": (0.1, 0.2, 0.3)}
+RATES = {"clean-label": (0.1, 0.2, 0.3, 0.5, 0.8, 1.0), "all2all": (0.1, 0.2, 0.3)}
 """Kinds for which the paper's rate, .1, may be too weak: its classes are 2.5 times as large."""
 
 
@@ -59,7 +59,11 @@ PLANS = {
     "tuning": every_attack("cifar10", 0, 0),
     "judged": every_attack("cifar10", 10, 3),
     "fresh": every_attack("cifar10", 11, 3),
-    "all-to-all": [Case("cifar10", "badnets-all2all", 0.2, 3, 12)],  # judges the rule for it
+    "all-to-all": [  # judges the rule for it
+        Case("cifar10", "badnets-all2all", rate, 3, seed)
+        for seed in (12, 13)
+        for rate in (0.2, 0.3)
+    ],
     "digits": every_attack("digits", 0, 3),  # to try the script itself: minutes a case
 }
 

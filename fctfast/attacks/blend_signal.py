@@ -22,7 +22,7 @@ def signal_pattern(width: int) -> Tensor:
 
     Returns:
         float32 [width]. Below 96 columns: trunc(20 sin(.8 j)) as an unsigned byte, so that
-        negative values wrap to 236..255 as in the published mask. From 96 on:
+        negative values wrap to 237..255 as in the published mask. From 96 on:
         20 sin(2 pi 6 j / width), signed, not rounded.
     """
     columns = torch.arange(width, dtype=torch.float64)

@@ -61,7 +61,6 @@ class CL(Attack):
     form: ClassVar[Form] = "patch"
     summary: ClassVar[str] = "adversarial noise and a grid in each corner, labels kept"
     source: ClassVar[str] = "Turner et al. 2019, label-consistent backdoors; FCT paper appendix C.3"
-    sample_specific: ClassVar[bool] = True
     needs_model: ClassVar[bool] = True
     eps: float = 8.0
     step: float = 2.0

@@ -99,7 +99,7 @@ def import_png(
         FileNotFoundError: no such folder, or no PNG file in it.
         ValueError: a file that cannot be decoded, of another size, of an id that the set does not
             have, that another file has, too, or whose folder is not its label; a table that does
-            not fit; no table, and no kind and target.
+            not fit; no table, and no kind and target; labels that such an attack does not give.
     """
     folder = Path(folder)
     files: dict[int, Path] = {}
@@ -156,6 +156,16 @@ def _labels(
                 "target class: name both (--attack, --target)"
             )
         labels = attacked_labels(true, kind=kind, target=target, num_classes=clean.num_classes)
+        if (kind, 0 if kind == "all2all" else target) not in _meant(
+            labels, true, clean.num_classes
+        ):
+            held = sorted(set(true.tolist()))
+            raise ValueError(
+                f"import: a {kind} attack on class {target} has "
+                + ("that class alone" if kind == "clean-label" else "other classes as well")
+                + f" among its samples, but these are of class {', '.join(map(str, held))}: name "
+                "the attack and its target class (--attack, --target)"
+            )
         return labels, kind, target
     labels, said = _table_labels(table, ids, clean, true)
     kind, target = kind or said[0], said[1] if target is None else target
@@ -166,8 +176,6 @@ def _labels(
     ]
     if len(fits) == 1:
         return labels, *fits[0]
-    if kind is not None and target is not None and not _meant(labels, true, clean.num_classes):
-        return labels, kind, target
     raise ValueError(
         f"import: the labels of {table} are those of "
         + ("several kinds of attack" if fits else "no attack of that kind and target class")
@@ -192,6 +200,8 @@ def _table_labels(
     problems = [f"id {i} is not in it" for i in real if i not in known]
     problems += [f"id {i} has no picture" for i in known if i not in real]
     problems += ["an id is in it twice"] * (len(known) < len(rows))
+    if said[1] is not None and not 0 <= said[1] < clean.num_classes:
+        problems.append(f"target {said[1]} is no class")
     for number, (label, was) in known.items():
         if not 0 <= label < clean.num_classes:
             problems.append(f"label {label} is no class")

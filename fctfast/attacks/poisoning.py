@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +78,14 @@ def poison(
         The poisoned set, its truth and its recipe. Ids and order are those of image_set.
 
     Raises:
+        TypeError: attack is none (a name, say), or target or seed no whole number.
         ValueError: rate or target out of range, the rate amounts to no sample, or the trigger
             changes no image.
 
     Source: FCT paper, section 2 and appendix C.3.
     """
+    _check_attack(attack, "poison")
+    rate, target, seed = float(rate), operator.index(target), operator.index(seed)
     num_classes = image_set.num_classes
     ids, labels = image_set.ids, image_set.labels
     chosen = select_poison(
@@ -135,10 +139,13 @@ def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Tr
         all2all: a model that is right about them would count as fooled.
 
     Raises:
+        TypeError: attack is none (a name, say), or target no whole number.
         ValueError: target is not a class, no sample is left, or the trigger changes none.
 
     Source: FCT paper, section 4.1 (ASR); DESIGN 4.
     """
+    _check_attack(attack, "trigger_test_set")
+    target = operator.index(target)
     check_target(target, image_set.num_classes)
     kept = image_set
     if attack.kind != "all2all":
@@ -154,6 +161,13 @@ def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Tr
     triggered = attack.apply(kept.images, train=False)
     _check_changed(triggered, kept.images, attack, "trigger_test_set", "so ASR would say nothing")
     return Triggered(kept.with_images(triggered, wanted), kept.labels.clone())
+
+
+def _check_attack(attack: object, who: str) -> None:
+    if not isinstance(attack, Attack):
+        raise TypeError(
+            f"{who}: expected an attack, as fctfast.attacks.get(name) makes it, got {attack!r}"
+        )
 
 
 def _check_changed(made: Tensor, before: Tensor, attack: Attack, who: str, why: str) -> None:

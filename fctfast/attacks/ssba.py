@@ -68,6 +68,11 @@ class SSBA(Attack):
                 f"ssba: {path} hides {stamp.network.info.bits} bits, but the option bits is "
                 f"{self.bits}; leave it out"
             )
+        if self.psnr not in (None, stamp.network.info.psnr):
+            raise ValueError(
+                f"ssba: {path} hides at {stamp.network.info.psnr:g} dB, but the option psnr is "
+                f"{self.psnr:g}; leave it out"
+            )
         object.__setattr__(self, "model", str(path))
         object.__setattr__(self, "ready", stamp)
 

@@ -26,6 +26,7 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
             "visible": a.visible,
             "sample_specific": a.sample_specific,
             "needs_model": a.needs_model,
+            "test_needs_model": a.test_needs_model,
             "source": a.source,
             "options": a.options(),
         }
@@ -38,8 +39,7 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
             lines.append(
                 "    needs a network: trained once on the clean set (minutes to an hour), kept"
             )
-        if options := ", ".join(f"{k}={_short(v)}" for k, v in a.options().items()):
-            lines.append(f"    --option {options}")
+        lines += [f"    --option {name}={_words(value)}" for name, value in a.options().items()]
     lines += [
         "",
         "Next: fctfast poison --data-dir digits --attack NAME --preview look.png --out poisoned",
@@ -47,5 +47,8 @@ def run(*, as_json: common.Json = False, debug: common.Debug = False) -> None:
     common.emit({"attacks": result}, lines, as_json=as_json)
 
 
-def _short(value: object) -> object:
-    return "[...]" if isinstance(value, (list, tuple)) else value  # --json has it whole
+def _words(value: object) -> object:
+    """A default as it can be read on a line; --json has it whole."""
+    if value is None:
+        return "...  (optional)"
+    return "[...]" if isinstance(value, (list, tuple)) else value

@@ -135,6 +135,31 @@ def test_a_clean_model_is_trained_once(make_set: Callable[..., ImageSet], cache:
     assert cache_folder() == cache
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(32, 32), (64, 64), (29, 47)])
+def test_without_a_model_one_is_trained_on_the_set_and_used_again(
+    size: tuple[int, int],
+    channels: int,
+    make_set: Callable[..., ImageSet],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = CleanModelSettings(width=4, budget=Budget(epochs=1))
+    monkeypatch.setattr("fctfast.attacks.clean_model.CleanModelSettings", lambda: short)
+    clean = make_set(24, classes=4, size=size, channels=channels)
+    first = attacks.poison(clean, attacks.get("cl"), rate=1.0, target=1)
+    (file,) = (cache / "clean-models").iterdir()
+    written = file.stat().st_mtime_ns
+    second = attacks.poison(clean, attacks.get("cl"), rate=1.0, target=1)
+    assert file.stat().st_mtime_ns == written
+    assert torch.equal(first.image_set.images, second.image_set.images)
+    change = (first.image_set.images.int() - clean.images.int()).abs()[first.poisoned_mask]
+    corners = attacks.get("cl").apply(clean.images, train=False) != clean.images
+    noise = change[~corners[first.poisoned_mask].any(3)]
+    assert int(noise.max()) == 8
+    assert float((noise > 0).double().mean()) > 0.8
+
+
 def test_small_images_are_refused_before_a_network_is_trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

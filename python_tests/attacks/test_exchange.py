@@ -56,6 +56,50 @@ def test_without_a_table_labels_follow_from_the_kind(
     assert torch.equal(back.image_set.labels, made.image_set.labels)
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "message"),
+    [
+        ("clean-label", 3, "clean-label attack on class 3 has that class alone .* of class 2:"),
+        ("all2one", 2, "all2one attack on class 2 has other classes as well .* of class 2:"),
+    ],
+)
+def test_without_a_table_samples_that_the_attack_does_not_take_are_refused(
+    kind: attacks.Kind, target: int, message: str, make_set: Make, tmp_path: Path
+) -> None:
+    clean = make_set(100, classes=5)
+    export_png(attacks.poison(clean, attacks.get("sig"), rate=0.2, target=2), tmp_path)
+    (tmp_path / TABLE).unlink()
+    with pytest.raises(ValueError, match=message):
+        import_png(clean, tmp_path, kind=kind, target=target)
+    assert import_png(clean, tmp_path, kind="all2all", target=4).recipe["kind"] == "all2all"
+
+
+@pytest.mark.parametrize(
+    ("labels", "words", "message"),
+    [
+        ((0, 0, 0, 0), "all2one,99", "does not fit the files: target 99 is no class"),
+        ((0, 0, 0, 0), "all2one,-1", "does not fit the files: target -1 is no class"),
+        ((0, 1, 3, 0), "all2one,0", "no attack of that kind and target class"),
+        ((2, 2, 2, 2), "clean-label,2", "no attack of that kind and target class"),
+        ((2, 2, 2, 2), "all2one,3", "no attack of that kind and target class"),
+    ],
+)
+def test_a_table_whose_labels_are_not_its_attacks_is_refused(
+    labels: tuple[int, ...], words: str, message: str, make_set: Make, tmp_path: Path
+) -> None:
+    clean = make_set(40, classes=4)  # the samples 5, 8, 11 and 14 are of classes 0 to 3
+    lines = ["id,path,label,true_label,kind,target"]
+    for true, label in enumerate(labels):
+        number = int(clean.ids[true])
+        place = tmp_path / FOLDER / str(true) / f"{number}.png"
+        place.parent.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(place)
+        lines.append(f"{number},{FOLDER}/{true}/{number}.png,{label},{true},{words}")
+    (tmp_path / TABLE).write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=message):
+        import_png(clean, tmp_path)
+
+
 def test_files_that_do_not_fit_are_refused(make_set: Make, tmp_path: Path) -> None:
     clean, how = make_set(20, classes=4), {"kind": "all2one", "target": 1}
     with pytest.raises(FileNotFoundError, match=r"LABEL/ID\.png, found none"):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,6 +108,31 @@ def test_a_trigger_that_changes_nothing_is_refused(make_set: Make) -> None:
         attacks.poison(clean, attacks.get("sig"), rate=0.5, target=1)
     with pytest.raises(ValueError, match=r"sig changes none of these .* so ASR would say nothing"):
         attacks.trigger_test_set(clean, attacks.get("sig"), target=1)
+
+
+def test_numbers_of_other_types_become_plain_ones(make_set: Make, tmp_path: Path) -> None:
+    attack = attacks.get("badnets-all2one")
+    rate, target, seed = np.float32(0.5), torch.tensor(2), np.int64(3)
+    made = attacks.poison(make_set(), attack, rate=rate, target=target, seed=seed)  # type: ignore[arg-type]
+    plain = attacks.poison(make_set(), attack, rate=0.5, target=2, seed=3)
+    assert torch.equal(made.image_set.images, plain.image_set.images)
+    assert made.recipe == plain.recipe
+    assert {type(made.recipe[name]) for name in ("rate", "target", "seed")} == {int, float}
+    attacks.save_poisoned(made, tmp_path / "set")
+
+
+def test_arguments_of_the_wrong_type_are_refused(make_set: Make) -> None:
+    attack = attacks.get("badnets-all2one")
+    for name in ("target", "seed"):
+        with pytest.raises(TypeError, match="float"):
+            attacks.poison(make_set(), attack, **{name: 1.5})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="float"):
+        attacks.trigger_test_set(make_set(), attack, target=1.5)  # type: ignore[arg-type]
+    for refused in (attacks.poison, attacks.trigger_test_set):
+        with pytest.raises(
+            TypeError, match=r"as fctfast\.attacks\.get\(name\) makes it, got 'sig'"
+        ):
+            refused(make_set(), "sig")
 
 
 def test_a_target_class_without_samples_is_named(make_set: Make) -> None:

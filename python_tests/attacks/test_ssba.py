@@ -163,6 +163,9 @@ def test_a_given_encoder_is_used_as_it_is(
     assert load_stamp(file).network.info == network.info
     with pytest.raises(ValueError, match="hides 5 bits, but the option bits is 6"):
         attacks.get("ssba", model=str(file), bits=6)
+    with pytest.raises(ValueError, match="hides at 35 dB, but the option psnr is 30; leave it"):
+        attacks.get("ssba", model=str(file), psnr=30)
+    assert attacks.get("ssba", model=str(file), psnr=35).options()["psnr"] == 35
     for n, size, channels in ((2, (40, 32), 3), (2, (32, 32), 1)):
         images = make_set(n, size=size, channels=channels).images
         got = f"{size[0]}x{size[1]}x{channels}"

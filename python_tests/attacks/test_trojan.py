@@ -61,20 +61,21 @@ def test_optimise_raises_the_chosen_neurons() -> None:
     found = optimise(model, images, mean=MEAN, std=STD, neurons=[1, 5], steps=40)
     assert model.training
     model.eval()
-    with torch.no_grad():
-        features = [
-            model.features(normalise(batch, MEAN, STD))[:, [1, 5]].mean()
-            for batch in (
-                images,
-                attacks.get("trojan").apply(images, train=True),
-                found.attack.apply(images, train=True),
-            )
-        ]
-    assert found.before == pytest.approx(float(features[0]), rel=1e-4)
-    assert found.after == pytest.approx(float(features[2]), rel=1e-4)
-    # The activation gain: more than three times that of the published patch.
-    assert features[2] - features[0] > 3 * (features[1] - features[0]).clamp_min(0)
-    assert features[2] > features[0]
+    random = torch.randint(0, 256, (20, 3, 3, 3), generator=made).tolist()
+    others = [attacks.get("trojan"), *(attacks.get("trojan", patch=patch) for patch in random)]
+
+    def activation(batch: torch.Tensor) -> float:
+        with torch.no_grad():
+            return float(model.features(normalise(batch, MEAN, STD))[:, [1, 5]].mean())
+
+    before, after = activation(images), activation(found.attack.apply(images, train=True))
+    assert found.before == pytest.approx(before, rel=1e-4)
+    assert found.after == pytest.approx(after, rel=1e-4)
+    # The activation gain: more than 1.5 times that of the best of the published patch and 20
+    # random ones (one step of Adam alone gains less than these).
+    best = max(activation(attack.apply(images, train=True)) for attack in others)
+    assert best > before
+    assert after - before > 1.5 * (best - before)
     again = optimise(model, images, mean=MEAN, std=STD, neurons=[1, 5], steps=40)
     assert again.attack == found.attack
 

@@ -104,7 +104,7 @@ def finished(bench: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -
     made = Finished(folder / "w", folder / "o", run)
     assert bench.attacks_table.main([*run, "--only-base", "--only", "sig"]) == 0
     assert sorted(made.rows()) == [
-        f"digits-sig-{rate}pc-t3-s1-n200-robust" for rate in (100, 10, 30, 50, 80)
+        f"digits-sig-{rate}pc-t3-s1-n200-robust" for rate in (100, 10, 20, 30, 50, 80)
     ]
     assert not any("audit" in row for row in made.rows().values())
     assert bench.attacks_table.main(run) == 0

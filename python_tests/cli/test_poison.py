@@ -124,10 +124,14 @@ def test_attacks_are_listed_with_their_traits(invoke: Invoke) -> None:
     result = invoke("attacks")
     assert result.exit_code == 0
     assert "blend, visible, clean label, sample-agnostic" in result.stdout
-    assert "--option amplitude=40.0, test_amplitude=60.0" in result.stdout
-    assert "--option patch=[...]" in result.stdout
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert {
+        "--option amplitude=40.0", "--option test_amplitude=60.0", "--option patch=[...]",
+        "--option bits=...  (optional)",
+    } <= set(lines)  # fmt: skip
     listed = json.loads(invoke("attacks", "--json").stdout)["attacks"]
     assert listed["trojan"]["form"] == "patch"
+    assert [name for name in listed if listed[name]["test_needs_model"]] == ["ssba"]
     assert set(listed) >= {"badnets-all2all", "blend-kitty", "sig"}
 
 
