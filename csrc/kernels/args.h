@@ -105,7 +105,7 @@ struct SupConArgs {
   float* largest;              // [padded_columns], largest s of a row with another; wide
   double* denominator;         // [padded_columns], sum of exp over the others of a row
   // Backward: H_ij = e_ij (pull_i + pull_j) - [group_i == group_j] (push_i + push_j); if wide,
-  // e_ij is taken relative to shift_i for the one, to shift_j for the other.
+  // e_ij is taken of s - shift_i for the one, of s - shift_j for the other.
   const int32_t* group;              // [padded_columns], numbered from 0
   const float *pull, *push, *shift;  // [padded_columns]
   float* sums;                       // H Z of the own rows, from whole panels on; starts as zeros

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,21 @@ def per_channel(op: str, name: str, value: float | Sequence[float], channels: in
             f"{op}: expected {name} of {channels} values, one a channel, got {len(numbers)}"
         )
     return numbers
+
+
+def whole(op: str, name: str, value: object) -> int:
+    """Return a whole number, of whatever type, as an int."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{op}: expected {name} to be a whole number, got {value!r}") from None
+
+
+def image_size(op: str, value: object) -> tuple[int, int]:
+    """Return (height, width), both of whole pixels."""
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise TypeError(f"{op}: expected size (height, width) in pixels, got {value!r}")
+    return whole(op, "height", value[0]), whole(op, "width", value[1])
 
 
 def nonzero(op: str, name: str, values: Sequence[float]) -> None:

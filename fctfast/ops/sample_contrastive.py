@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import require_tensor, shape_of, side_limit, signed64
+from fctfast.ops._checks import (
+    image_size,
+    require_tensor,
+    shape_of,
+    side_limit,
+    signed64,
+    whole,
+)
 
 COLUMNS = (
     "top", "left", "height", "width", "flip", "jitter", "order", "brightness", "contrast",
@@ -86,11 +93,12 @@ def sample_contrastive(
         raise TypeError(f"{op}: expected ids int64 [B] on the CPU, got {shape_of(ids)}")
     if ids.dim() != 1:
         raise ValueError(f"{op}: expected ids int64 [B], got {shape_of(ids)}")
+    epoch, views = whole(op, "epoch", epoch), whole(op, "views", views)
     if not 0 <= epoch < 2**32 or not 0 <= views < 2**24:
         raise ValueError(
             f"{op}: expected 0 <= epoch < 2^32 and 0 <= views < 2^24, got {epoch} and {views}"
         )
-    height, width = size
+    height, width = image_size(op, size)
     if min(height, width) < 1:
         raise ValueError(f"{op}: expected sides of at least one pixel, got {height} x {width}")
     side_limit(op, height, width)

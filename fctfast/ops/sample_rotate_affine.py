@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fctfast.ops import _library  # noqa: F401  (registers the op)
-from fctfast.ops._checks import require_tensor, shape_of, side_limit, signed64
+from fctfast.ops._checks import image_size, require_tensor, shape_of, side_limit, signed64
 
 
 @torch.library.register_fake("fctfast::sample_rotate_affine")
@@ -79,7 +79,7 @@ def sample_rotate_affine(
         raise ValueError(
             f"{op}: expected degrees and translate >= 0, got {degrees} and {translate}"
         )
-    height, width = size
+    height, width = image_size(op, size)
     side_limit(op, height, width)
     params: Tensor = torch.ops.fctfast.sample_rotate_affine(
         ids,

@@ -111,7 +111,8 @@ def supcon_loss(
         same bits on every run and for every number of threads.
 
     Raises:
-        TypeError: z or group is no tensor, or of another dtype; a temperature that is no number
+        TypeError: z or group is no tensor, or of another dtype; what is no process group; a
+            temperature that is no number
             (it has no gradient here: a learnt one needs
             :func:`fctfast.ops.reference.supcon_loss`).
         ValueError: shapes or devices do not fit, a temperature below .001, a base_temperature that
@@ -128,6 +129,11 @@ def supcon_loss(
     """
     base = temperature if base_temperature is None else base_temperature
     _check(z, group, temperature, base)
+    if not (process_group is None or isinstance(process_group, ProcessGroup)):
+        raise TypeError(
+            f"{OP}: expected process_group of torch.distributed (group.WORLD is that of all "
+            f"processes), got {process_group!r}"
+        )
     tf32 = z.is_cuda and z.dtype == torch.float32 and tf32_allowed()
     if process_group is None:
         loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, ALL, temperature, base, tf32)[0]
@@ -221,7 +227,7 @@ def check_temperatures(temperature: float, base: float) -> None:
         ValueError: one is out of range.
     """
     for name, value in (("temperature", temperature), ("base_temperature", base)):
-        if value is None or isinstance(value, (Tensor, str)):
+        if value is None or isinstance(value, (Tensor, str, complex, list, tuple)):
             hint = "; it has no gradient here, pass .item()" * isinstance(value, Tensor)
             raise TypeError(f"{OP}: expected {name} to be a number, got {value!r}{hint}")
     if not MIN_TEMPERATURE <= temperature < math.inf:

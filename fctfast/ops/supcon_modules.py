@@ -86,15 +86,17 @@ class SupConLoss(_Contrastive):
         Args:
             features: float32, bfloat16 or float16 [B, views, ...]; what follows is flattened.
             labels: int64 [B] (or [B, 1]); default: each sample by itself.
-            mask: [B, B], 1 where column j is a positive of row i, in the place of labels; it must
-                sort the samples into classes (i ~ j and j ~ k say i ~ k).
+            mask: [B, B] of 0 and 1, 1 where column j is a positive of row i, in the place of
+                labels; it must sort the samples into classes (i ~ j and j ~ k say i ~ k). Looking
+                at it breaks the graph of torch.compile; labels do not.
 
         Returns:
             float32 [].
 
         Raises:
             TypeError: labels are no whole numbers.
-            ValueError: shapes do not fit, labels and mask together, a mask that is no partition.
+            ValueError: shapes do not fit, labels and mask together, a mask of other values or
+                that is no partition.
         """
         _check_features("SupConLoss", features)
         samples, views = features.shape[:2]
@@ -174,12 +176,14 @@ class SSCTLLoss(_Contrastive):
             float32 [].
 
         Raises:
-            TypeError: labels are not int64, or clean is not bool.
+            TypeError: labels are not an int64 tensor, or clean is not a bool one.
             ValueError: shapes do not fit.
         """
         _check_features("SSCTLLoss", features)
         samples, views = features.shape[:2]
-        if len(labels) != samples:
+        for name, value in (("labels", labels), ("clean", clean)):
+            require_tensor("SSCTLLoss", name, value)
+        if labels.shape != (samples,):
             raise ValueError(
                 f"SSCTLLoss: expected labels [{samples}], one a sample, got {shape_of(labels)}"
             )
@@ -204,6 +208,11 @@ def _classes_of(mask: Tensor, samples: int) -> Tensor:
     if not samples:
         return torch.zeros(0, dtype=torch.int64)
     alike = mask != 0
+    if not torch.equal(alike.to(mask.dtype), mask):
+        raise ValueError(
+            "SupConLoss: expected a mask of 0 and 1, got other values: weighted positives have no "
+            "kernel here; for them use fctfast.ops.reference.contrastive_loss"
+        )
     number = alike.int().argmax(1)
     if not torch.equal(alike, number[:, None] == number[None, :]):
         raise ValueError(

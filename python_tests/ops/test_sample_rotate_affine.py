@@ -149,6 +149,7 @@ def test_larger_frames_are_refused_for_nearest_alone(size: tuple[int, int]) -> N
         ({"draw": range(0, 4, 2)}, ValueError, "range of step 1"),
         ({"degrees": -1.0}, ValueError, "expected degrees and translate >= 0"),
         ({"translate": (0.1, -0.1)}, ValueError, "expected degrees and translate >= 0"),
+        ({"size": 32}, TypeError, r"size \(height, width\) in pixels, got 32"),
         ({"size": (40_000, 32)}, ValueError, "at most 32767 pixels"),
     ],
 )

@@ -102,6 +102,21 @@ def test_errors_teach() -> None:
     assert float(SupConLoss()(FEATURES[:0], mask=torch.zeros(0, 0))) == 0
     with pytest.raises(ValueError, match=r"expected mask \[6, 6\]"):
         SupConLoss()(FEATURES, mask=torch.eye(5))
+    for odd in (0.5, float("nan"), 2.0):
+        with pytest.raises(ValueError, match="a mask of 0 and 1, got other values: weighted"):
+            SupConLoss()(FEATURES, mask=odd * torch.eye(6))
+    for labels in ([0, 1, 0, 2, 1, 2], None):
+        with pytest.raises(TypeError, match="SSCTLLoss: expected labels to be a tensor"):
+            SSCTLLoss()(FEATURES, labels, LABELS > 0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="SSCTLLoss: expected clean to be a tensor, got list"):
+        SSCTLLoss()(FEATURES, LABELS, [True] * 6)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"SSCTLLoss: expected labels \[6\]"):
+        SSCTLLoss()(FEATURES, LABELS[0], LABELS > 0)
+    for temperature in ([0.1], 1j):
+        with pytest.raises(TypeError, match="expected temperature to be a number"):
+            SupConLoss(temperature)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"process_group of torch\.distributed .*got 'world'"):
+        supcon_loss(FEATURES[:, 0], LABELS, process_group="world")  # type: ignore[arg-type]
     chain = torch.eye(6)
     chain[0, 1] = chain[1, 0] = chain[1, 2] = chain[2, 1] = 1
     with pytest.raises(ValueError, match="sorts the samples into classes"):

@@ -172,13 +172,12 @@ inline void pull_block(const SupConArgs& a, int64_t row, int64_t column, float* 
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) {
       const int64_t i = row + r, j = column + v * kLanes;
-      const V exponent = a.scale * s[r][v];
       V made;
       if constexpr (kWide) {
-        made = a.pull[i] * exp2_below(exponent - a.shift[i]) +
-               load(a.pull + j) * exp2_below(exponent - load(a.shift + j));
+        made = a.pull[i] * exp2_below(a.scale * (s[r][v] - a.shift[i])) +
+               load(a.pull + j) * exp2_below(a.scale * (s[r][v] - load(a.shift + j)));
       } else {
-        made = exp2(exponent) * (a.pull[i] + load(a.pull + j));
+        made = exp2(a.scale * s[r][v]) * (a.pull[i] + load(a.pull + j));
       }
       const I alike = load(a.group + j) == a.group[i];
       made -= where(alike, a.push[i] + load(a.push + j));
