@@ -33,7 +33,9 @@ from fctfast.train import Budget, make_progress
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
-  python bench/tables.py run --plan tuning --source cifar10=cifar10.zip --work secure \\
+  python bench/tables.py run --plan judged --source cifar10=cifar10.zip --work secure \\
+      --out bench/results/dst
+  python bench/tables.py run --plan clean --source cifar10=cifar10.zip --work secure \\
       --out bench/results/dst
   python bench/tables.py run --plan lambda --source cifar10=cifar10.zip --work secure \\
       --out bench/results/dst
@@ -51,6 +53,8 @@ PLANS = {
 }
 EXTRACTORS = ("ss-ctl", "ctl", "s-ctl")
 CLASSIFIERS = ("mce", "ce")
+OF_BASELINES = ("extractor", "classifier", "limit", "image_size")
+"""Sections of the settings that a run without an audit rests on."""
 LAMBDAS = (0.0, 0.001, 0.01, 0.1, 1.0)
 NAMES = {
     ("ss-ctl", "mce"): "D-ST",
@@ -220,7 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 continue
             config = config_of(case, run)
             if result.exists():
-                check_settings(result, asdict(config))
+                matter = None if config.needs_detection else OF_BASELINES
+                check_settings(result, asdict(config), matter)
                 sources.finished()
                 continue
             if (source := sources.find(name, case.data)) is None:

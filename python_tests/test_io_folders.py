@@ -36,6 +36,17 @@ def test_nothing_stays_of_a_block_that_fails(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+def test_results_go_to_a_folder_and_not_to_a_file(tmp_path: Path) -> None:
+    assert io.as_folder(None) is None
+    assert io.as_folder(tmp_path / "new") == tmp_path / "new"
+    assert io.as_folder(str(tmp_path)) == tmp_path
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(
+        NotADirectoryError, match=r"expected a folder, .*file is a file; name another"
+    ):
+        io.as_folder(tmp_path / "file")
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_an_empty_folder_is_filled(tmp_path: Path, link: bool) -> None:
     (tmp_path / "real").mkdir()

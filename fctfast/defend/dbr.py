@@ -58,7 +58,7 @@ class DBRConfig:
     Source: paper Algorithm 4.
     """
 
-    detect: DetectSettings = field(default_factory=DetectSettings)
+    detect: DetectSettings = field(default_factory=DetectSettings.default)
     base: BaseSettings = field(default_factory=BaseSettings)
     removal: RemovalSettings = field(default_factory=RemovalSettings)
     mode: str = "robust"
@@ -190,6 +190,7 @@ class DBR:
 
         Raises:
             FileNotFoundError: no such data, checkpoint or detection.
+            NotADirectoryError: `out` is a file.
             ValueError: a detection of other data, an alpha of 0, a corrupt checkpoint, one that
                 does not fit the images, a description without a module, a folder of a run with
                 other settings, and all that `detect` raises.
@@ -201,9 +202,9 @@ class DBR:
             config = replace(config, removal=config.removal.published())
         if detection is None:
             _check_alphas(config.detect)
+        folder = io.as_folder(out)
         model, info = given_model(checkpoint, info)
         images = _open(data, config, info, seed=seed, progress=progress)
-        folder = None if out is None else Path(out)
         if info is None:
             mean, std = normalisation(images, None, config.detect.mean, config.detect.std)
         else:

@@ -46,7 +46,7 @@ class DSTConfig:
     Source: paper Algorithm 3.
     """
 
-    detect: DetectSettings = field(default_factory=DetectSettings)
+    detect: DetectSettings = field(default_factory=DetectSettings.default)
     extractor: ExtractorSettings = field(default_factory=ExtractorSettings)
     classifier: ClassifierSettings = field(default_factory=ClassifierSettings)
     mode: str = "robust"
@@ -178,6 +178,7 @@ class DST:
 
         Raises:
             FileNotFoundError: no such data or detection.
+            NotADirectoryError: `out` is a file.
             ValueError: a detection of other data or one that no stage uses, an empty D_c, a folder
                 of a run with other settings, and all that `detect` raises.
 
@@ -185,12 +186,12 @@ class DST:
         """
         config = self.config
         _check(config, detection)
+        folder = io.as_folder(out)
         images = data
         if not isinstance(data, ImageSet):
             images = as_image_set(
                 data, seed=seed, progress=progress, limit=config.limit, image_size=config.image_size
             )
-        folder = None if out is None else Path(out)
         mean, std = normalisation(images, None, config.detect.mean, config.detect.std)
         clean = poisoned = None
         if config.needs_detection:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.detect.detection import Detection
 from fctfast.detect.evidence import suspected_samples
@@ -58,7 +58,7 @@ def detect(
             verdict that is always "unclear").
         recipe: settings by name ("cifar10", "digits", ...) or from a YAML file; it also says how
             many images of a path are read, and at which size.
-        settings: the same as an object; default :class:`DetectSettings`, the paper's budgets.
+        settings: the same as an object; default :meth:`DetectSettings.default`.
             "published" takes only the network, the normalisation, tau and the shares from either.
         seed: key of all randomness, default 0.
         alpha_c: share taken as clean, or "auto": as large as stays clean by the scores (published:
@@ -79,6 +79,7 @@ def detect(
 
     Raises:
         FileNotFoundError: no such data.
+        NotADirectoryError: `out` is a file.
         ValueError: impossible alphas, one class, fewer samples than 1/alpha, an unknown mode, a
             folder of a run with other settings, budgets that buy no step, or a probe that collapsed
             (robust only).
@@ -93,13 +94,14 @@ def detect(
         raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
     if recipe is not None and settings is not None:
         raise ValueError("detect: give a recipe or settings, not both")
-    chosen = settings or DetectSettings()
+    chosen = settings or DetectSettings.default()
     opening: dict[str, Any] = {"seed": seed, "progress": progress}
     if recipe is not None:
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
         chosen = DetectSettings.from_recipe(recipe)
         opening |= {"limit": recipe.data.limit, "image_size": recipe.data.image_size}
     chosen = _override(chosen, mode, alpha_c, alpha_p, draws, transform)
+    folder = io.as_folder(out)
     images = as_image_set(data, **opening)
     _check_data(images, chosen)
     mean, std = normalisation(images, None, chosen.mean, chosen.std)
@@ -111,7 +113,7 @@ def detect(
         seed=seed,
         device=resolve_device(device),
         progress=progress,
-        folder=None if out is None else Path(out),
+        folder=folder,
     )
     probe, snapshots = moments.train()
     moment = most_telling(snapshots) if mode == "robust" else snapshots[-1]
@@ -147,8 +149,8 @@ def detect(
         probe=probe,
         info=describe(chosen.probe.network, images, mean, std),
     )
-    if out is not None:
-        detection.save(Path(out))
+    if folder is not None:
+        detection.save(folder)
     return detection
 
 

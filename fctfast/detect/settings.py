@@ -84,6 +84,14 @@ class DetectSettings:
             std=recipe.data.std,
         )
 
+    @classmethod
+    def default(cls) -> DetectSettings:
+        """Those of the recipe `cifar10` but for CIFAR's normalisation; what is judged and known.
+
+        `DetectSettings()` has the paper's budgets, after which the probe may have fallen apart.
+        """
+        return replace(cls.from_recipe("cifar10"), mean=None, std=None)
+
     def under(self, *transforms: str) -> DetectSettings:
         """The same with other taus.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from fctfast.io.arrays import Array, read_arrays, read_table, write_arrays, write_table
 from fctfast.io.atomic import PathLike, atomic_open, write_bytes, write_text
-from fctfast.io.folders import atomic_folder
+from fctfast.io.folders import as_folder, atomic_folder
 from fctfast.io.hashes import sha256_file, sha256_tensor
 from fctfast.io.json_file import read_json, write_json
 from fctfast.io.tensors import read_tensors, write_tensors
@@ -18,6 +18,7 @@ from fctfast.io.tensors import read_tensors, write_tensors
 __all__ = [
     "Array",
     "PathLike",
+    "as_folder",
     "atomic_folder",
     "atomic_open",
     "read_arrays",

@@ -22,6 +22,22 @@ _MARKER = ".being-written"
 """Locked while its folder is filled: one that nobody holds was left by a kill."""
 
 
+def as_folder(path: PathLike | None) -> Path | None:
+    """Say where results go, before the work whose results they are.
+
+    Args:
+        path: of a folder, there already or not; None stays None.
+
+    Raises:
+        NotADirectoryError: it is a file.
+    """
+    if path is None:
+        return None
+    if Path(path).exists() and not Path(path).is_dir():
+        raise NotADirectoryError(f"out: expected a folder, {path} is a file; name another place")
+    return Path(path)
+
+
 @contextmanager
 def atomic_folder(path: PathLike, *, last: str = "") -> Iterator[Path]:
     """Fill a folder that appears under its name only when the block ends well.

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from fctfast.defend import (
 )
 from fctfast.detect import PoisonRate
 from fctfast.models import load_model
-from fctfast.train import Budget, FitSettings, SGDSettings, ViewSettings
+from fctfast.train import Budget, FitSettings, SGDSettings, ViewSettings, predict
 from fctfast.train.progress import Quiet
 from fctfast.train.recipes import ModelSettings
 
@@ -55,6 +56,48 @@ def test_the_same_seed_gives_the_same_weights_without_a_folder_too(
     # An earlier detection takes the place of one of its own.
     given = DST(secure).run(small_set, detection=finished[1] / "detect", seed=2)
     assert same(given.model, finished[0].model)
+
+
+def test_each_stage_gets_the_samples_that_the_split_names(
+    small_set: ImageSet,
+    secure: DSTConfig,
+    finished: tuple[Secured, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, given = sys.modules["fctfast.defend.dst"], {}
+
+    def watch(name: str) -> None:
+        train = getattr(module, name)
+
+        def watched(*args: Any, **how: Any) -> Any:
+            given[name] = args
+            return train(*args, **how)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch("train_extractor")
+    watch("train_classifier")
+    detection = finished[0].detection
+    assert detection is not None
+    secured = DST(secure).run(small_set, detection=detection, seed=2)
+    trusted, flagged = (set(ids.tolist()) for ids in (
+        detection.split.clean, detection.split.poisoned
+    ))  # fmt: skip
+    assert trusted
+    assert flagged
+    assert not trusted & flagged
+    images, _, clean = given["train_extractor"]
+    assert images.ids.tolist() == small_set.ids.tolist()  # D_u takes part in stage 1
+    assert {i for i, yes in zip(images.ids.tolist(), clean.tolist(), strict=True) if yes} == trusted
+    _, known, _, poisoned = given["train_classifier"]
+    members = dict(zip(known.ids.tolist(), poisoned.tolist(), strict=True))
+    assert members == dict.fromkeys(trusted, False) | dict.fromkeys(flagged, True)
+    numbers = {"mean": secured.info.mean, "std": secured.info.std}
+    right = predict(secured.model, small_set.images, **numbers) == small_set.labels
+    for name, part in (("dc_kept", trusted), ("dp_kept", flagged)):
+        rows = small_set.positions(torch.tensor(sorted(part)))
+        assert secured.kept[name] == pytest.approx(float(right[rows].double().mean()))
+    assert secured.kept["dc_kept"] != secured.kept["dp_kept"]
 
 
 def test_what_is_written_loads(finished: tuple[Secured, Path]) -> None:
@@ -125,7 +168,7 @@ def test_another_d_c_does_not_go_on_with_the_old_state(
 
 
 def test_what_is_not_used_is_refused_before_the_audit(
-    small_set: ImageSet, secure: DSTConfig, finished: tuple[Secured, Path]
+    small_set: ImageSet, secure: DSTConfig, finished: tuple[Secured, Path], tmp_path: Path
 ) -> None:
     baseline = replace(
         secure,
@@ -134,6 +177,10 @@ def test_what_is_not_used_is_refused_before_the_audit(
     )
     with pytest.raises(ValueError, match="Baseline1 uses no detection"):
         DST(baseline).run(small_set, detection=finished[0].detection)
+    (tmp_path / "file").write_text("mine")
+    for config in (secure, baseline):
+        with pytest.raises(NotADirectoryError, match="expected a folder"):
+            DST(config).run(small_set, out=tmp_path / "file")
     nobody = replace(secure, detect=replace(secure.detect, alpha_c=0.0))
     with pytest.raises(ValueError, match="D_c is empty with alpha_c 0"):
         DST(nobody).run(small_set)
