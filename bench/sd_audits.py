@@ -4,8 +4,8 @@
 `table` lays results out; the plan `rates` is the paper's Appendix G in small, and `alphas` prints
 its Appendix F: the purity of D_p and D_c at other shares of the same scores. The tuning study that
 chose the settings is `sd_study.py`; nothing here was looked at for that choice, except the plans
-`tuning...`, which repeat its seeds. Plans `anchored-...` are the same cases under a candidate that
-is not in the recipes yet: cross-entropy beside L_intra, and three passes of it in the place of one.
+`tuning...`, which repeat its seeds. Plans `one-pass-...` are the same cases as robust mode was at
+first, without cross-entropy beside L_intra and with one pass of it in the place of three.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from plan_runs import Sources, add_run_options, check_settings, commit, rows_in
-from sd_moments import CLEAN, Case, open_case, settings_of
+from sd_moments import CLEAN, EARLIER, WHOLE, Case, open_case, settings_of
 from sd_tables import ALPHAS_C, ALPHAS_P, lay_out, lay_out_alphas
 from torch import Tensor
 
@@ -83,14 +83,18 @@ PLANS: dict[str, list[Case]] = {
     "published": attacked("cifar10", 0.1, 3, JUDGED, mode="published"),
     "published-fashion": attacked("fashion-mnist", 0.1, 3, JUDGED, mode="published"),
     "rates": [Case("cifar10", ATTACKS[0], rate, 3, 10) for rate in RATES],
+    # All of CIFAR-10 and the recipe for a GPU.
+    "whole": [
+        *attacked("cifar10", 0.1, 3, [15], mode=WHOLE, limit=50_000),
+        Case("cifar10", CLEAN, 0.0, 0, 15, mode=WHOLE, limit=50_000),
+    ],
     # What the plans "alphas" and "rates" of dbr_study.py repair.
     "sweeps": [case for rate in (0.1, 0.05, 0.2) for case in attacked("cifar10", rate, 3, [14])],
 }
-NOT_ANCHORED = ("digits", "published", "published-fashion", "rates", "sweeps")
 PLANS |= {
-    f"anchored-{name}": [replace(case, mode="anchored") for case in cases if case.data != "digits"]
+    f"{EARLIER}-{name}": [replace(case, mode=EARLIER) for case in cases if case.data != "digits"]
     for name, cases in PLANS.items()
-    if name not in NOT_ANCHORED
+    if name not in ("digits", "published", "published-fashion", "whole", "sweeps")
 }
 
 

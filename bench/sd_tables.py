@@ -6,10 +6,15 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sd_moments import Case
+from sd_moments import CLEAN, Case
 
 ALPHAS_P = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15)
 ALPHAS_C = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+JUDGED_TARGET = 3
+DATA = {"cifar10": "CIFAR-10", "fashion-mnist": "Fashion-MNIST"}
+ATTACKS = {
+    "badnets-all2one": "BadNets", "blend-signal": "Blend", "badnets-all2all": "all-to-all"
+}  # fmt: skip
 
 
 def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]]) -> Iterator[str]:
@@ -25,11 +30,12 @@ def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]])
             continue
         yield f"## {plan}\n"
         yield (
-            "| case | verdict (target) | separation | AUROC | D_p poisoned | D_c clean | "
+            "| case | verdict (target) | separation | largest of a clean class | AUROC | "
+            "D_p poisoned | D_c clean | "
             "true rate: estimate | "
             "auto alpha_p: poisoned, of all | auto alpha_c: clean | step, tau | processor s |"
         )
-        yield "|---" * 11 + "|"
+        yield "|---" * 12 + "|"
         for row in chosen:
             yield "| " + " | ".join(_cells(row)) + " |"
         times = [row["cpu_seconds"] for row in chosen if row["cpu_seconds"] and not row["resumed"]]
@@ -49,13 +55,7 @@ def lay_out(rows: Sequence[dict[str, Any]], plans: Mapping[str, Sequence[Case]])
 
 def _null(data: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The statistic where nothing is poisoned: clean sets, and the other classes of the rest."""
-    seen = [
-        value
-        for row in rows
-        if row["case"]["mode"] != "published"
-        for number, value in enumerate(row["verdict"]["class_separation"])
-        if value is not None and not (row["poisoned"] and number == row["case"]["target"])
-    ]
+    seen = [v for row in rows if row["case"]["mode"] != "published" for v in _unpoisoned(row)]
     if seen:
         apart = sorted(value for value in seen if value > 0)
         yield (
@@ -65,11 +65,41 @@ def _null(data: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         )
 
 
+def _label(case: Case) -> str:
+    """A case in words."""
+    words = [DATA.get(case.data, case.data)]
+    if case.attack == CLEAN:
+        words.append("unpoisoned")
+    else:
+        attack = ATTACKS.get(case.attack, case.attack)
+        target = "" if case.target == JUDGED_TARGET else f", target {case.target}"
+        words.append(f"{attack} {100 * case.rate:g} %{target}")
+    words.append(f"seed {case.seed}")
+    if case.limit is not None:
+        words.append(f"{case.limit:,} images")
+    if case.mode != "robust":
+        words.append(case.mode)
+    return ", ".join(words)
+
+
+def _unpoisoned(row: dict[str, Any]) -> list[float]:
+    """Separations of the classes that hold no poison."""
+    case = Case(**row["case"])
+    if row["poisoned"] and case.attack.endswith("all2all"):
+        return []
+    return [
+        value
+        for number, value in enumerate(row["verdict"]["class_separation"])
+        if value is not None and not (row["poisoned"] and number == case.target)
+    ]
+
+
 def _cells(row: dict[str, Any]) -> Iterator[str]:
     verdict, split, rate = row["verdict"], row["split"], row["rate"]
-    yield Case(**row["case"]).name
+    yield _label(Case(**row["case"]))
     yield f"{verdict['evidence']} ({_or_dash(verdict['suspected_target'], 'd')})"
     yield f"{verdict['separation']:.2f}"
+    yield _or_dash(max(_unpoisoned(row), default=None), ".2f")
     yield _or_dash(row.get("auroc"), ".4f")
     poisoned = row["poisoned"] > 0
     yield _or_dash(split["d_p_poisoned"] if poisoned else None, ".3f")

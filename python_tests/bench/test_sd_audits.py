@@ -48,10 +48,12 @@ def test_rows_judge_the_papers_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = importlib.import_module("sd_moments")
     settings = moments.settings_of(moments.Case("cifar10", "sig", 0.1, 0, 1))
     assert (settings.alpha_c, settings.alpha_p) == (0.2, 0.05)
-    case = moments.Case("cifar10", "sig", 0.1, 0, 1, mode="anchored")
-    probe, plain = moments.settings_of(case).probe, settings.probe
-    assert (probe.anchor, probe.spread.epochs) == (0.3, 3 * plain.spread.epochs)
-    assert replace(probe, anchor=0.0, spread=plain.spread) == plain
+    case = moments.Case("cifar10", "sig", 0.1, 0, 1, mode="one-pass")
+    probe, now = moments.settings_of(case).probe, settings.probe
+    assert (probe.anchor, probe.spread) == (0.0, Budget(1, 156))
+    assert replace(probe, anchor=0.3, spread=Budget(3, 468)) == now
+    whole = moments.settings_of(replace(case, mode="whole"))
+    assert (whole.probe.network.width, whole.alpha_p) == (64, 0.05)
 
 
 def test_a_plan_becomes_rows_tables_and_a_picture(

@@ -27,3 +27,11 @@ def test_published_is_the_papers_budget_one_draw_no_guards(small_settings: Detec
     assert ProbeSettings() == ProbeSettings(
         learn=published.probe.learn, spread=published.probe.spread, fit=fit
     )
+
+
+def test_without_a_recipe_the_probe_is_the_judged_one_and_statistics_are_the_datas() -> None:
+    usual, recipe = DetectSettings.default(), DetectSettings.from_recipe("cifar10")
+    assert usual.probe == recipe.probe
+    assert usual.probe.anchor > 0
+    assert (usual.mean, usual.std) == (None, None)
+    assert replace(usual, mean=recipe.mean, std=recipe.std) == recipe

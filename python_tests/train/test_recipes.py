@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fctfast.data.statistics import CIFAR10_MEAN, CIFAR100_STD, IMAGENET_MEAN
 from fctfast.defend import BaseSettings, ClassifierSettings, ExtractorSettings, RemovalSettings
+from fctfast.detect import DetectSettings
 from fctfast.detect.probe import ProbeSettings
 from fctfast.train import FitSettings, SplitSettings, load_recipe, recipe_names
 
@@ -53,8 +55,10 @@ def test_cifar10_has_the_published_d_st() -> None:
 def test_cifar10_is_the_published_setting() -> None:
     recipe = load_recipe("cifar10")
     assert recipe.data.mean == CIFAR10_MEAN
-    probe = recipe.section("probe", ProbeSettings)
-    assert (probe.learn.epochs, probe.spread.epochs) == (2, 10)
+    assert DetectSettings.from_recipe(recipe).probe.network.width == 64
+    probe = DetectSettings.from_recipe(recipe).published().probe
+    assert (probe.learn.epochs, probe.spread.epochs, probe.anchor) == (2, 10, 0)
+    assert (probe.network, probe.segment) == (recipe.model, None)
     assert (probe.fit.batch_size, probe.fit.sgd.lr, probe.fit.sgd.momentum) == (128, 0.01, 0.9)
     assert probe.fit.sgd.weight_decay == 5e-4
     assert (probe.fit.schedule.name, probe.fit.schedule.t_max) == ("cosine", 100)
@@ -66,6 +70,12 @@ def test_cifar10_is_the_published_setting() -> None:
     assert (published.method, published.budget.epochs) == ("alternate", 20)
     assert (published.fit.sgd.lr, published.fit.batch_size) == (1e-4, 128)
     assert (published.augment.crop, published.augment.flip) == (4, True)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagenet-subset"])
+def test_robust_probes_are_the_one_that_was_judged(name: str) -> None:
+    judged, probe = (DetectSettings.from_recipe(r).probe for r in ("cifar10-cpu", name))
+    assert replace(probe, network=judged.network, segment=judged.segment) == judged
 
 
 def test_cifar100_and_imagenet_differ_as_the_paper_says() -> None:
