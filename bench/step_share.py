@@ -1,6 +1,7 @@
 """How much of a step of D-ST's first stage is spent outside the network: before, and with our ops.
 
-Before: the published pipeline of PIL views and the loss with the N x N matrix. One process and the
+Before: the published pipeline of PIL views and the loss with the N x N matrix; the loader gathers a
+batch from a set in memory. One process and the
 CPU recipe's network, batch and image size; medians. Prints Markdown.
 """
 
@@ -26,6 +27,7 @@ from fctfast.ops import supcon_loss
 from fctfast.train.precision import forward_context, preferred_memory_format, resolve_precision
 from fctfast.train.versions import versions
 
+SAMPLES = 20_000
 EXAMPLE = """example:
   python bench/step_share.py > bench/results/DATE-step_share.md
 """
@@ -75,6 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def of(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], object]:
         return lambda: torch.autograd.grad(loss(z, groups), z)
 
+    set_of = torch.randint(0, 256, (SAMPLES, side, side, 3), dtype=torch.uint8)
+    rows_of = torch.randperm(SAMPLES)[:batch]
+    # The set lies in memory, before as well: its batches are gathered.
+    load = seconds(lambda: set_of[rows_of], options.rounds)
     through = seconds(pass_through, options.rounds)
     rows = {
         "before (PIL, N x N)": (pil(images, side), of(peers.eager)),
@@ -85,9 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     print("# step_share\n\n" + ", ".join(f"{k} {v}" for k, v in versions().items()) + "\n")
     print(f"{batch} images of {side}x{side}, two views, {precision}; milliseconds a step\n")
-    print("| step | views | loss | network | outside the network |\n|---|--:|--:|--:|--:|")
+    print("| step | loader | views | loss | network | outside the network |")
+    print("|---|--:|--:|--:|--:|--:|")
     for name, (make, compare) in rows.items():
-        parts = [seconds(make, max(3, options.rounds // 3)), seconds(compare, options.rounds)]
+        parts = [load, seconds(make, max(3, options.rounds // 3)), seconds(compare, options.rounds)]
         share = sum(parts) / (sum(parts) + through)
         cells = " | ".join(f"{1e3 * part:.1f}" for part in (*parts, through))
         print(f"| {name} | {cells} | {share:.1%} |", flush=True)
