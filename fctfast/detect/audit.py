@@ -87,7 +87,7 @@ def detect(
     Source: paper sections 3.2 and A.1, Algorithms 1 and 2; DESIGN section 4.
 
     Example:
-        >>> found = detect("digits", seed=1)
+        >>> found = detect("digits", recipe="digits", seed=1)
         >>> found.verdict.evidence, found.split.poisoned[-5:]
     """
     if mode not in MODES:

@@ -86,11 +86,11 @@ class DetectSettings:
 
     @classmethod
     def default(cls) -> DetectSettings:
-        """Those of the recipe `cifar10` but for CIFAR's normalisation; what is judged and known.
+        """Those of the recipe `cifar10-cpu`, which was judged, but for CIFAR's normalisation.
 
         `DetectSettings()` has the paper's budgets, after which the probe may have fallen apart.
         """
-        return replace(cls.from_recipe("cifar10"), mean=None, std=None)
+        return replace(cls.from_recipe("cifar10-cpu"), mean=None, std=None)
 
     def under(self, *transforms: str) -> DetectSettings:
         """The same with other taus.

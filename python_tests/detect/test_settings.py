@@ -30,7 +30,7 @@ def test_published_is_the_papers_budget_one_draw_no_guards(small_settings: Detec
 
 
 def test_without_a_recipe_the_probe_is_the_judged_one_and_statistics_are_the_datas() -> None:
-    usual, recipe = DetectSettings.default(), DetectSettings.from_recipe("cifar10")
+    usual, recipe = DetectSettings.default(), DetectSettings.from_recipe("cifar10-cpu")
     assert usual.probe == recipe.probe
     assert usual.probe.anchor > 0
     assert (usual.mean, usual.std) == (None, None)
