@@ -164,7 +164,7 @@ def test_rows_become_a_table(
     assert "## digits, 200 images, seed 1, target 3" in printed
     assert "(10 % of samples outside the target class) | " in printed
     assert "| mean of 3 |" in printed
-    assert printed.count("| sig |") == 1 + 5
+    assert printed.count("| sig |") == 1 + 6
     assert "D-BR took the paper's 5 %" in printed
 
 
