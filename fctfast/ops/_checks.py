@@ -50,7 +50,7 @@ def per_channel(op: str, name: str, value: float | Sequence[float], channels: in
 def whole(op: str, name: str, value: object) -> int:
     """Return a whole number, of whatever type, as an int."""
     try:
-        return operator.index(value)  # type: ignore[arg-type]
+        return operator.index(value)  # type: ignore[arg-type]  (whether it can is the question)
     except TypeError:
         raise TypeError(f"{op}: expected {name} to be a whole number, got {value!r}") from None
 
@@ -173,6 +173,7 @@ def no_tangent(op: str, value: Tensor) -> None:
     """Raise NotImplementedError for forward mode, of which torch would make zero in silence."""
     if torch.compiler.is_compiling():
         return
+    # torch does not annotate it.
     if forward_ad.unpack_dual(value).tangent is not None:  # type: ignore[no-untyped-call]
         raise NotImplementedError(
             f"{op} is differentiable in backward mode; use fctfast.ops.reference.{op} for "

@@ -112,8 +112,7 @@ def supcon_loss(
 
     Raises:
         TypeError: z or group is no tensor, or of another dtype; what is no process group; a
-            temperature that is no number
-            (it has no gradient here: a learnt one needs
+            temperature that is no number (it has no gradient here: a learnt one needs
             :func:`fctfast.ops.reference.supcon_loss`).
         ValueError: shapes or devices do not fit, a temperature below .001, a base_temperature that
             is not above 0, processes that differ in what has to be the same (all of them raise; one
