@@ -47,10 +47,10 @@ def per_channel(op: str, name: str, value: float | Sequence[float], channels: in
     return numbers
 
 
-def whole(op: str, name: str, value: object) -> int:
+def whole(op: str, name: str, value: Any) -> int:
     """Return a whole number, of whatever type, as an int."""
     try:
-        return operator.index(value)  # type: ignore[arg-type]  (whether it can is the question)
+        return operator.index(value)
     except TypeError:
         raise TypeError(f"{op}: expected {name} to be a whole number, got {value!r}") from None
 
