@@ -32,10 +32,10 @@ struct Pass {
 
   void launch(bool backward) {
     const SupConScratchBytes bytes = gpu::supcon_scratch_bytes(args, backward);
-    const SupConScratch scratch{buffer(bytes.rows),   buffer(bytes.inverse_norm),
-                                buffer(bytes.length), buffer(bytes.partials),
-                                buffer(bytes.losses), buffer(bytes.weight),
-                                buffer(bytes.factor), buffer(bytes.pulls)};
+    const SupConScratch scratch{
+        buffer(bytes.rows),     buffer(bytes.inverse_norm), buffer(bytes.length),
+        buffer(bytes.partials), buffer(bytes.losses),       buffer(bytes.weight),
+        buffer(bytes.shift),    buffer(bytes.factor),       buffer(bytes.pulls)};
     check_launch(gpu::launch_supcon_loss(args, scratch, backward, current_stream(z)),
                  "supcon_loss");
   }

@@ -145,10 +145,10 @@ struct SupConGpuArgs {
 
 // Buffers of a GPU's pass, and their sizes in bytes; 0 of what the pass does not need.
 struct SupConScratch {
-  void *rows, *inverse_norm, *length, *partials, *losses, *weight, *factor, *pulls;
+  void *rows, *inverse_norm, *length, *partials, *losses, *weight, *shift, *factor, *pulls;
 };
 struct SupConScratchBytes {
-  int64_t rows, inverse_norm, length, partials, losses, weight, factor, pulls;
+  int64_t rows, inverse_norm, length, partials, losses, weight, shift, factor, pulls;
 };
 
 // Features of a row in memory: whole steps of a tensor-core product.

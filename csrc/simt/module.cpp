@@ -146,7 +146,8 @@ py::array_t<uint8_t> run_supcon_loss(const py::array& z, const py::array& group,
       scratch("rows", bytes.rows),     scratch("inverse_norm", bytes.inverse_norm),
       scratch("length", bytes.length), scratch("partials", bytes.partials),
       scratch("losses", bytes.losses), scratch("weight", bytes.weight),
-      scratch("factor", bytes.factor), scratch("pulls", bytes.pulls)};
+      scratch("shift", bytes.shift),   scratch("factor", bytes.factor),
+      scratch("pulls", bytes.pulls)};
   if (backward) {
     a.given = static_cast<const double*>(buffers.input("statistics", statistics.cast<py::array>()));
     a.grad = static_cast<const float*>(buffers.input("grad", grad.cast<py::array>()));

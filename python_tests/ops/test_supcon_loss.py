@@ -218,21 +218,20 @@ def test_small_temperatures_beside_rows_without_a_positive(
     assert bool(slope.isfinite().all())
     if width > 1:
         plain = value_and_slope(reference.supcon_loss, z, group, temperature)[1]
-        # On a GPU exponents are rounded at their own size, and not at their difference's.
-        assert error(slope, wanted) <= 6 * error(plain, wanted) + 1e-5
+        assert error(slope, wanted) <= 1.5 * error(plain, wanted) + 1e-6
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.0101, 0.0105, 0.011, 0.0117, 0.0126])
 @pytest.mark.parametrize(("n", "width"), [(1000, 16), (300, 128), (700, 64)])
 @pytest.mark.parametrize("spread", [None, 0.05])
-def test_gradients_at_small_temperatures_are_as_good_as_eager_on_the_cpu(
-    temperature: float, n: int, width: int, spread: float | None
+def test_gradients_at_small_temperatures_are_as_good_as_eager(
+    temperature: float, n: int, width: int, spread: float | None, loss: Loss
 ) -> None:
     z, group = clustered(n, width, spread or 1.0)
     z = (random(n, width) if spread is None else z).float()
     exact = value_and_slope(reference.supcon_loss, z.double(), group, temperature)[1]
     plain = value_and_slope(eager, z, group, temperature)[1]
-    ours = value_and_slope(supcon_loss, z, group, temperature)[1]
+    ours = value_and_slope(loss, z, group, temperature)[1]
     assert error(ours, exact) <= 1.5 * error(plain, exact) + 1e-6
 
 

@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
     const SupConItem item = supcon_item<Products>(p, number);
     RowSums<Products, Wide> rows;
     rows.begin(p, item.row);
-    walk_columns<Products, Stages, false>(
+    walk_columns<Products, Stages, Lists::kGroups>(
         p, item, shared,
         [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
           const int64_t* groups = shared.groups(stage);
@@ -138,7 +138,7 @@ struct RowPulls {
   static constexpr float kHScale = Products::kHScale;
 
   int64_t row[kRows], group[kRows];
-  float scale[kRows], weight[kRows], push[kRows];
+  float scale[kRows], length[kRows], weight[kRows], shift[kRows], push[kRows];
 
   __device__ __forceinline__ void begin(const SupConParams& p, int64_t first) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -149,8 +149,10 @@ struct RowPulls {
       const bool there = row[r] < p.rows;
       const int64_t at = p.first + (there ? row[r] : 0);
       group[r] = load(p.group + at);
-      scale[r] = Products::kUnitRows ? p.scale : p.scale * load(p.length + at);
+      length[r] = Products::kUnitRows ? 1.0f : load(p.length + at);
+      scale[r] = p.scale * length[r];
       weight[r] = load(p.weight + at);
+      shift[r] = Wide ? load(p.shift + at) : 0.0f;
       const float positives = static_cast<float>(p.statistics[2 * at + 1]);
       // Both sides of a pair of one group have as many positives: v_i + v_j.
       push[r] = positives > 0 ? 2 * kHScale / positives : 0.0f;
@@ -172,25 +174,30 @@ struct RowPulls {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const int64_t* groups = shared.groups(stage);
     const float* weights = shared.weights(stage);
+    const float* shifts = shared.shifts(stage);
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       const int at = Products::column(lane, c);
       const int64_t of_column = groups[at];
       const float other = weights[at];
-      const float length = Products::kUnitRows ? 1.0f : shared.lengths(stage)[at];
+      const float other_length = Products::kUnitRows ? 1.0f : shared.lengths(stage)[at];
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         float& h = Products::at(s, r, c);
-        const float similarity = Products::kUnitRows ? h : h * length;
+        const float similarity = Products::kUnitRows ? h : h * other_length;
         if constexpr (Wide) {
-          h = kHScale * (exp2_approx(__fmaf_rn(scale[r], similarity, -weight[r])) +
-                         exp2_approx(__fmaf_rn(scale[r], similarity, -other)));
+          // Similarities beside the shift, before they are scaled: of two near numbers the
+          // difference is exact, of 144 s at its own size 1e-5 is lost.
+          const float beside_row = __fmaf_rn(length[r], similarity, -shift[r]);
+          const float beside_column = __fmaf_rn(length[r], similarity, -shifts[at]);
+          h = weight[r] * exp2_approx(p.scale * beside_row) +
+              other * exp2_approx(p.scale * beside_column);
         } else {
           h = exp2_approx(scale[r] * similarity) * (weight[r] + other);
         }
         // In float32 and before any rounding: outside, collapsed classes lose the gradient.
         if (of_column == group[r]) h -= push[r];
-        if constexpr (!Products::kUnitRows) h *= length;
+        if constexpr (!Products::kUnitRows) h *= other_length;
         if (Edge && (column + at >= p.columns || column + at == p.first + row[r])) h = 0;
       }
     }
@@ -223,7 +230,7 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
     RowPulls<Products, Wide> rows;
     rows.begin(p, item.row);
     typename Products::Sums sums = {};
-    walk_columns<Products, Stages, true>(
+    walk_columns<Products, Stages, lists_of_pulls<Wide>()>(
         p, item, shared,
         [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
           rows.make(p, s, shared, column, stage, edge);

@@ -171,10 +171,12 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
     rows.grad = a.grad;
     rows.given = a.given;
     rows.weight = static_cast<float*>(scratch.weight);
+    rows.shift = static_cast<float*>(scratch.shift);
     rows.factor = static_cast<double*>(scratch.factor);
     rows.sums = static_cast<const float*>(scratch.partials);
     rows.grad_z = a.grad_z;
     p.weight = rows.weight;
+    p.shift = rows.shift;
     p.statistics = a.given;
   } else {
     rows.partials = static_cast<const Partial*>(scratch.partials);
@@ -251,6 +253,7 @@ inline SupConScratchBytes supcon_scratch_bytes(const SupConGpuArgs& a, bool back
     const bool triangle = !backward && supcon_triangle_block<Products>(a) > 0;
     made.losses = triangle ? ceil_div(a.rows, kThreads) * int64_t{sizeof(Losses)} : 0;
     made.weight = backward ? a.columns * int64_t{sizeof(float)} : 0;
+    made.shift = backward && supcon_is_wide(a.temperature, a.columns) ? made.weight : 0;
     made.factor = backward ? int64_t{sizeof(double)} : 0;
     return made;
   });

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
     const SupConItem item = supcon_item<Products>(p, number);
     RowPulls<Products, Wide> rows;
     rows.begin(p, item.row);
-    walk_columns<Products, 1, true>(
+    walk_columns<Products, 1, lists_of_pulls<Wide>()>(
         p, item, shared,
         [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
           rows.make(p, s, shared, column, stage, edge);

@@ -36,6 +36,7 @@ struct SupConRows {
   const float* grad;
   const double* given;
   float* weight;
+  float* shift;       // where exponents are relative
   double* factor;     // [1], of the finished gradient
   const float* sums;  // [splits][rows][padded_width]
   float h_scale;      // that H was multiplied by
@@ -51,12 +52,18 @@ __device__ __forceinline__ float rescaled(float sum, float exponent) {
 }
 
 // A column's share of H: H_ij = e_ij (weight_i + weight_j), or, if exponents are taken relative to
-// each row's own largest ("wide"), exp2(x_ij - weight_i) + exp2(x_ij - weight_j). A row without a
+// each row's own denominator ("wide"), weight_i exp((s_ij - shift_i) / t) + weight_j exp((s_ij -
+// shift_j) / t), where the weights are near 1: what rounding took from the shifts. A row without a
 // positive pulls nobody.
-__device__ __forceinline__ float supcon_weight(double log_denominator, double positives, bool wide,
-                                               float h_scale) {
-  if (wide) return positives > 0 ? static_cast<float>(log_denominator * kLog2E) : INFINITY;
-  return positives > 0 ? h_scale * static_cast<float>(exp(-log_denominator)) : 0.0f;
+__device__ __forceinline__ void supcon_weight(const SupConRows& p, int64_t row, bool wide) {
+  const double log_denominator = p.given[2 * row], positives = p.given[2 * row + 1];
+  double relative_to = 0;
+  if (wide) {
+    p.shift[row] = static_cast<float>(log_denominator * p.temperature);
+    relative_to = static_cast<double>(p.shift[row]) / p.temperature;
+  }
+  p.weight[row] =
+      positives > 0 ? p.h_scale * static_cast<float>(exp(relative_to - log_denominator)) : 0.0f;
 }
 
 // A warp a row. In a backward pass also its weight, and the last block counts the anchors.
@@ -101,8 +108,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOnUnit)
     p.inverse_norm[row] = inverse;
     if constexpr (!Products::kUnitRows)
       p.length[row] = of_out == 0 ? 0.0f : static_cast<float>(1 / sqrt(of_out));
-    if (p.given != nullptr)
-      p.weight[row] = supcon_weight(p.given[2 * row], p.given[2 * row + 1], wide, p.h_scale);
+    if (p.given != nullptr) supcon_weight(p, row, wide);
   }
   if (p.given == nullptr || blockIdx.x != gridDim.x - 1) return;  // the same for the whole block
   double anchors[1] = {0};

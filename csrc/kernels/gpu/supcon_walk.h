@@ -24,7 +24,8 @@ struct SupConParams {
   const void* z;         // [columns][padded_width] of the products' element; zeros behind the width
   const float* length;   // [columns], 1 / the length of a row of z; not used where it is 1
   const int64_t* group;  // [columns]
-  const float* weight;   // [columns], of the columns in H; see supcon_loss.h
+  const float* weight;   // [columns], of the columns in H; see supcon_rows.h
+  const float* shift;    // [columns], likewise; not used where exponents are not relative
   const double* statistics;
   float scale;     // log2(e) / t
   Pulls* pulls;    // of a panel; see supcon_panels.h
@@ -47,7 +48,7 @@ __device__ __forceinline__ SupConItem supcon_item(const SupConParams& p, int64_t
 }
 
 // Shared memory of a block, in this order: the own rows, `Stages` tiles of columns, their groups,
-// lengths and weights, the warps' scratch.
+// lengths, weights and shifts, the warps' scratch.
 template <typename Products, int Stages>
 struct SupConShared {
   using Element = typename Products::Element;
@@ -56,7 +57,8 @@ struct SupConShared {
   static constexpr int kGroups = kBlockRows * kRowBytes + Stages * kTileBytes;
   static constexpr int kLengths = kGroups + Stages * Products::kColumns * 8;
   static constexpr int kWeights = kLengths + Stages * Products::kColumns * 4;
-  static constexpr int kScratch = kWeights + Stages * Products::kColumns * 4;
+  static constexpr int kShifts = kWeights + Stages * Products::kColumns * 4;
+  static constexpr int kScratch = kShifts + Stages * Products::kColumns * 4;
   static constexpr int kBytes =
       kScratch + kSupConThreads / kWarp * Products::kScratch * static_cast<int>(sizeof(float));
 
@@ -74,6 +76,9 @@ struct SupConShared {
   }
   __device__ float* weights(int stage) const {
     return reinterpret_cast<float*>(begin + kWeights) + stage * Products::kColumns;
+  }
+  __device__ float* shifts(int stage) const {
+    return reinterpret_cast<float*>(begin + kShifts) + stage * Products::kColumns;
   }
   __device__ float* scratch() const {
     return reinterpret_cast<float*>(begin + kScratch) + threadIdx.x / kWarp * Products::kScratch;
@@ -109,10 +114,18 @@ __device__ __forceinline__ void copy_list(T* to, const T* list, int64_t at, int 
   copy_async_16(to + i, list + (bytes > 0 ? at + i : 0), bytes);
 }
 
+// What a walk takes of the columns beside their rows and lengths.
+enum class Lists { kGroups, kWeights, kShifts };  // each with those before it
+
+template <bool Wide>
+__device__ constexpr Lists lists_of_pulls() {
+  return Wide ? Lists::kShifts : Lists::kWeights;
+}
+
 // visit(s, first column, stage, edge) for each tile of the item's columns; `edge` says that some
 // pair of the tile may be none. A row of one chunk, as it has to be with two stages, is still in
 // shared memory then.
-template <typename Products, int Stages, bool Weights, typename Visit>
+template <typename Products, int Stages, Lists Taken, typename Visit>
 __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupConItem& item,
                                              const SupConShared<Products, Stages>& shared,
                                              const Visit& visit) {
@@ -137,8 +150,10 @@ __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupCon
       copy_list(shared.groups(stage), p.group, column, kColumns, p.columns);
       if constexpr (!Products::kUnitRows)
         copy_list(shared.lengths(stage), p.length, column, kColumns, p.columns);
-      if constexpr (Weights)
+      if constexpr (Taken >= Lists::kWeights)
         copy_list(shared.weights(stage), p.weight, column, kColumns, p.columns);
+      if constexpr (Taken >= Lists::kShifts)
+        copy_list(shared.shifts(stage), p.shift, column, kColumns, p.columns);
     }
     commit_copies();
   };

@@ -126,13 +126,14 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-rows-no-positive", _OP, "edge", _ROWS,
-        "return positives > 0 ? h_scale *", "return true ? h_scale *",
+        "positives > 0 ? p.h_scale *", "true ? p.h_scale *",
         "a row without a positive pulls",
     ),
     Mutation(
-        "supcon-rows-no-positive-wide", _OP, "edge", _ROWS,
-        "log_denominator * kLog2E) : INFINITY", "log_denominator * kLog2E) : 0.0f",
-        "a row without a positive pulls at small temperatures",
+        "supcon-rows-shift", _OP, "rounding", _ROWS,
+        "relative_to = static_cast<double>(p.shift[row]) / p.temperature;",
+        "relative_to = log_denominator;",
+        "what rounding took from a shift is not given back",
     ),
     Mutation(
         "supcon-rows-anchors", _OP, "mask", _ROWS,
@@ -229,8 +230,14 @@ MUTATIONS = [
     ),
     Mutation(
         "supcon-h-length", _OP, "constant", _LOSS,
-        "        if constexpr (!Products::kUnitRows) h *= length;\n", "",
+        "        if constexpr (!Products::kUnitRows) h *= other_length;\n", "",
         "the columns' lengths stay in the gradient",
+    ),
+    Mutation(
+        "supcon-h-exponent", _OP, "rounding", _LOSS,
+        "exp2_approx(p.scale * beside_row) +",
+        "exp2_approx(__fmaf_rn(scale[r], similarity, -p.scale * shift[r])) +",
+        "exponents are rounded at their own size",
     ),
     Mutation(
         "supcon-push", _OP, "constant", _LOSS,
