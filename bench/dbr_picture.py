@@ -66,7 +66,7 @@ def _panel(axes: Any, name: str, rows: Sequence[dict[str, Any]]) -> None:
             axes.plot(
                 range(len(curve)), values, "o-", markersize=3, color=COLOURS[key], label=label
             )
-    axes.set_title(TITLES[name], loc="left", fontsize=11)
+    axes.set_title(TITLES.get(name, name), loc="left", fontsize=11)
     axes.set_xlabel("passes")
     axes.set_ylim(-2, 102)
     axes.spines[["top", "right"]].set_visible(False)

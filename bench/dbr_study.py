@@ -30,6 +30,7 @@ import fctfast
 from fctfast import attacks, io
 from fctfast.data import ImageSet
 from fctfast.defend import DBRConfig, RemovalSettings, parts, train_base
+from fctfast.defend.given import with_paper_share
 from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection
 from fctfast.detect.shares import AUTO, PAPER, Share
@@ -50,9 +51,13 @@ from fctfast.train.differences import differing_keys
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
+  python bench/sd_audits.py run --plan tuning --source cifar10=cifar10.zip --work audits \\
+      --out bench/results/sd-tuning
   python bench/dbr_study.py run --plan tuning --source cifar10=cifar10.zip --audits audits \\
       --work repairs --out bench/results/dbr
   python bench/dbr_study.py table --out bench/results/dbr
+
+audits of the plans alphas and rates: sd_audits.py run --plan sweeps
 """
 PLANS = {
     "tuning": attacked("cifar10", 0.1, 0, range(3)),
@@ -175,6 +180,7 @@ def repair(
     config = DBRConfig.from_recipe(recipe)
     folder = options.work / case.name
     folder.mkdir(parents=True, exist_ok=True)
+    found = None if case.attack == CLEAN else _audit(case, options.audits)
     model, mean, std = base_model(case, data, config, folder)
     test = fctfast.open_dataset(
         source, split="test", limit=options.test_images, seed=case.seed,
@@ -182,16 +188,18 @@ def repair(
     )  # fmt: skip
     row = {"curves": {}, "parts": {}, "removal": {}, "commits": {}} | row
     row |= {"case": asdict(case), "test_images": len(test), "versions": versions()}
-    if case.attack == CLEAN:
+    if found is None:
         row["clean"] = {
             name: evaluate(model, test, attacks.get(name), case.target, mean=mean, std=std)
             for name in ATTACKS
         }
         return row
-    found = Detection.load(options.audits / case.name)
+    row["audit"] = {"settings": found.settings, "verdict": found.verdict.summary()}
     for name in _missing(row, options):
         variant = VARIANTS[name]
-        known, poisoned = parts(data, found.resplit(*variant.shares).split)
+        # As D-BR does it: without evidence D_p is the paper's share.
+        split = with_paper_share(found.resplit(*variant.shares))[0].split
+        known, poisoned = parts(data, split)
         removal = variant.removal or config.removal
         stages = [s for s in removal.stages(known, poisoned) if s.name in variant.stages]
         row["removal"][name] = asdict(removal)
@@ -205,8 +213,24 @@ def repair(
     return row
 
 
-def _check_settings(result: Path, row: dict[str, Any], case: Case) -> None:
+def _audit(case: Case, audits: Path) -> Detection:
+    """Load a case's audit, before anything is trained for it."""
+    folder = audits / case.name
+    if not folder.exists():
+        raise SystemExit(
+            f"{folder}: no audit of this set; make it with sd_audits.py run --only {case.name} "
+            f"--work {audits}, whose plans tuning, judged, fresh and sweeps hold these sets"
+        )
+    return Detection.load(folder)
+
+
+def _check_settings(result: Path, row: dict[str, Any], case: Case, test_images: int) -> None:
     """Refuse to put curves beside those of other settings."""
+    if row and row["test_images"] != test_images:
+        raise SystemExit(
+            f"{result} is of {row['test_images']} test images, not of {test_images}: move it away, "
+            f"or ask for --test-images {row['test_images']}"
+        )
     recipe = DBRConfig.from_recipe(RECIPES[case.data]).removal
     there = row.get("removal", {})
     now = {name: asdict(VARIANTS[name].removal or recipe) for name in there}
@@ -235,10 +259,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.only and options.only not in case.name:
             continue
         row = io.read_json(result) if result.exists() else {}
+        _check_settings(result, row, case, options.test_images)
         if "clean" in row or ("curves" in row and not _missing(row, options)):
             sources.finished()
             continue
-        _check_settings(result, row, case)
         if (source := sources.find(case.name, case.data)) is None:
             continue
         print(case.name, file=sys.stderr, flush=True)

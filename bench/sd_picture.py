@@ -63,7 +63,8 @@ def _rows(options: argparse.Namespace, attack: str) -> Iterator[dict[str, Any]]:
         row = io.read_json(path)
         case = row["case"]
         wanted = {"data": options.data, "attack": attack, "rate": options.rate}
-        if case.items() >= (wanted | {"target": options.target}).items():
+        modes = ("robust", "published")  # earlier forms of robust mode are no part of it
+        if case.items() >= (wanted | {"target": options.target}).items() and case["mode"] in modes:
             yield row
 
 

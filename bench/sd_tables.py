@@ -8,8 +8,8 @@ from typing import Any
 
 from sd_moments import CLEAN, Case
 
-ALPHAS_P = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15)
-ALPHAS_C = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+ALPHAS_P = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2)
+ALPHAS_C = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 JUDGED_TARGET = 3
 DATA = {"cifar10": "CIFAR-10", "fashion-mnist": "Fashion-MNIST"}
 ATTACKS = {
@@ -128,7 +128,7 @@ def lay_out_alphas(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield "|---" * (1 + len(alphas)) + "|"
         for row in rows:
             if row["poisoned"]:
-                cells = " | ".join(f"{row[key][str(alpha)]:.4f}" for alpha in alphas)
+                cells = " | ".join(_or_dash(row[key].get(str(a)), ".4f") for a in alphas)
                 yield f"| {Case(**row['case']).name} | {cells} |"
         yield ""
 

@@ -66,7 +66,7 @@ def detect(
         alpha_p: share taken as poisoned, or "auto": the lower end of the estimated poisoning rate,
             nobody without evidence (published: .05); default: the settings', which is "auto".
             :meth:`Detection.resplit` takes other shares afterwards.
-        draws: K; default: the settings', which is 4 (1 if published).
+        draws: K; default: the settings', which is 3 (1 if published).
         transform: tau by name, "a" or "a+b" of :mod:`fctfast.detect.transforms`; default: the
             settings', several of which the clearest counts; the first of them if "published".
         device: "auto" or a torch device.

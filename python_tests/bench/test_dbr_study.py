@@ -65,6 +65,7 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     (result,) = (tmp_path / "o").glob("*.json")
     row = io.read_json(result)
     assert set(row["curves"]) == {"paper", "unlearn"}
+    assert row["audit"]["settings"]["probe"]["network"]["name"] == "plain8"
     assert row["parts"]["paper"] == {"d_p": 10, "d_c": 40}
     assert [len(curve) for curve in row["curves"].values()] == [4, 3]
     # Before BR every variant is the base model; unlearning alone never sees D_c.
@@ -99,6 +100,19 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
         "alpha_c=0.4": {"d_p": 10, "d_c": 80}, "alpha_p=0.2": {"d_p": 40, "d_c": 40}
     }  # fmt: skip
 
+    # Without evidence "auto" repairs with the paper's D_p, as D-BR does.
+    assert found.rate is None
+    alone = [*run[:-1], str(tmp_path / "alone"), "--plan", "judged", "--variants", "auto"]
+    assert study.main(alone) == 0
+    made = io.read_json(tmp_path / "alone" / result.name)
+    assert made["parts"]["auto"] == {"d_p": 10, "d_c": 40}
+    assert made["audit"]["verdict"]["evidence"] == "no"
+    with pytest.raises(SystemExit, match="of 60 test images, not of 50: move it away"):
+        study.main([*alone, "--test-images", "50"])
+    no_audit = [*alone, "--audits", str(tmp_path / "none"), "--out", str(tmp_path / "other")]
+    with pytest.raises(SystemExit, match="no audit of this set; make it with sd_audits.py"):
+        study.main(no_audit)
+
     assert study.main([*run, "--plan", "clean-judged"]) == 0
     assert study.main(["table", "--out", str(tmp_path / "o")]) == 0
     table = capsys.readouterr().out.splitlines()
@@ -109,6 +123,7 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     png = tmp_path / "a.png"
     assert picture.main(["--rows", str(tmp_path / "o"), "--out", str(png)]) == 0
     assert png.read_bytes().startswith(b"\x89PNG")
+    assert picture.main(["--rows", str(tmp_path / "alphas"), "--out", str(png)]) == 0
 
     assert {name: made["method"] for name, made in row["removal"].items()} == {
         "paper": "joint", "unlearn": "alternate"

@@ -205,6 +205,20 @@ def test_atomics_are_wrong(checks: ModuleType, report: ModuleType) -> None:
     assert "got atom.global.add.f32, red.global.add.f32" in line
 
 
+def test_fewer_blocks_than_launches_are_planned_with(checks: ModuleType) -> None:
+    name = "supcon_forward_kernel<HalfProducts, false, 2>"
+
+    def found(registers: int, arch: int = 90) -> list[str]:
+        resources = checks.Resources(registers=registers)
+        kernel = checks.Kernel(name, arch, resources, threads=128, body=())
+        wrong: list[str] = checks.check_planned([kernel])
+        return wrong
+
+    assert found(168) == []
+    assert "expected 3 blocks on a unit, got 2" in found(170)[0]
+    assert found(170, arch=80) == []
+
+
 def test_over_budget(checks: ModuleType) -> None:
     budget = {"80": {NAME: {"registers": 39, "shared": 64}}}
     lines = checks.check_budget([kernel(checks, shared=65)], budget)

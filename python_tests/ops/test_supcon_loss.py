@@ -109,18 +109,21 @@ def test_float32_gradient_is_as_good_as_eager(spread: float, loss: Loss) -> None
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("spread", [1.0, 0.3, 0.05])
+@pytest.mark.parametrize("temperature", [0.1, 0.01])
 def test_16_bit_gradient_has_a_tenth_of_the_error_of_eager(
-    spread: float, dtype: torch.dtype, loss: Loss
+    temperature: float, spread: float, dtype: torch.dtype, loss: Loss
 ) -> None:
     z, group = clustered(300, 128, spread)
     z = z.to(dtype)
     # Scaled as a GradScaler does: float16 has no numbers for gradients of 1e-8.
-    exact = value_and_slope(reference.supcon_loss, z.double(), group, 0.1, 2.0**12)[1]
-    value, found = value_and_slope(loss, z, group, 0.1, 2.0**12)
-    plain = value_and_slope(eager, z, group, 0.1, 2.0**12)[1]
+    scale = 2.0**12 if temperature == 0.1 else 2.0**9
+    exact = value_and_slope(reference.supcon_loss, z.double(), group, temperature, scale)[1]
+    value, found = value_and_slope(loss, z, group, temperature, scale)
+    plain = value_and_slope(eager, z, group, temperature, scale)[1]
     assert found.dtype == dtype
     assert value.dtype == torch.float32
-    assert error(found, exact) <= error(plain, exact) / 10
+    # Eager may overflow in float16 at small temperatures.
+    assert error(found, exact) <= (error(plain, exact) / 10 if bool(plain.isfinite().all()) else 5e-4)
 
 
 def test_base_temperature_scales(loss: Loss) -> None:
@@ -233,6 +236,13 @@ def test_gradients_at_small_temperatures_are_as_good_as_eager(
     plain = value_and_slope(eager, z, group, temperature)[1]
     ours = value_and_slope(loss, z, group, temperature)[1]
     assert error(ours, exact) <= 1.5 * error(plain, exact) + 1e-6
+
+
+def test_what_rounding_takes_from_large_exponents_is_given_back(loss: Loss) -> None:
+    # Exponents of 1,000: eager in float32 is off by 1e-5, so its error bounds nothing here.
+    z, group = random(33, 16).float(), labels(33, 11)
+    exact = value_and_slope(reference.supcon_loss, z.double(), group, 1e-3)[1]
+    assert error(value_and_slope(loss, z, group, 1e-3)[1], exact) <= 1e-6
 
 
 @pytest.mark.parametrize(("temperature", "base"), [(1 / 84, None), (1e20, 1.0), (1e30, 1.0)])

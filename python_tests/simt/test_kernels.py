@@ -87,12 +87,12 @@ def warp_distance(kind: str, ragged: bool) -> Iterator[Case]:
 def supcon_loss(kind: str, ragged: bool) -> Iterator[Case]:
     # Rows of several chunks, own rows in the middle, which are two panels; or one chunk and all
     # rows, so many columns that they are shared out. The exponents of .005 are relative to each
-    # row's largest.
+    # row's largest forward, to its denominator backward.
     rows, width, first, own = (75, 131, 9, 66) if ragged else (128, 32, 0, 128)
     z = bits_of(kind, rows, width)
     group = np.arange(rows, dtype=np.int64) % 5
     made = torch.from_numpy(z).view(getattr(torch, kind)).reshape(rows, width)
-    for temperature in (0.1,) if ragged else (0.1, 0.005):
+    for temperature in (0.1, 0.005):
         how = [first, own, temperature, 0.07]
         _, statistics = torch.ops.fctfast.supcon_loss(
             made, torch.from_numpy(group), 0, rows, temperature, 0.07, False

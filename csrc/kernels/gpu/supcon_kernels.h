@@ -1,6 +1,6 @@
-// The supervised contrastive loss in tiles: no N x N array. A block owns 64 rows and walks over the
-// columns (a share of them, where rows are few), once forward for the denominators and once
-// backward for dZ = H Z with the symmetric H (rows of up to kChunk features; others:
+// The supervised contrastive loss in tiles: no array that grows with N^2. A block owns 64 rows and
+// walks over the columns (a share of them, where rows are few), once forward for the denominators
+// and once backward for dZ = H Z with the symmetric H (rows of up to kChunk features; others:
 // supcon_panels.h); nobody else adds to its rows.
 #pragma once
 
@@ -109,7 +109,7 @@ struct RowSums {
 };
 
 template <typename Products, bool Wide, int Stages>
-__global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
+__global__ void __launch_bounds__(kSupConThreads, Products::kForwardBlocks)
     supcon_forward_kernel(SupConParams p) {
   FCT_DYNAMIC_SHARED(memory);
   const SupConShared<Products, Stages> shared{memory};
@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
     const SupConItem item = supcon_item<Products>(p, number);
     RowSums<Products, Wide> rows;
     rows.begin(p, item.row);
-    walk_columns<Products, Stages, Lists::kGroups>(
+    walk_columns<Products, Stages, false>(
         p, item, shared,
         [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
           const int64_t* groups = shared.groups(stage);
@@ -161,20 +161,19 @@ struct RowPulls {
 
   template <int Stages>
   __device__ __forceinline__ void make(const SupConParams& p, typename Products::Similarities& s,
-                                       const SupConShared<Products, Stages>& shared, int64_t column,
-                                       int stage, bool edge) const {
+                                       const SupConShared<Products, Stages, Wide>& shared,
+                                       int64_t column, int stage, bool edge) const {
     edge ? make_at<true>(p, s, shared, column, stage) : make_at<false>(p, s, shared, column, stage);
   }
 
  private:
   template <bool Edge, int Stages>
   __device__ __forceinline__ void make_at(const SupConParams& p, typename Products::Similarities& s,
-                                          const SupConShared<Products, Stages>& shared,
+                                          const SupConShared<Products, Stages, Wide>& shared,
                                           int64_t column, int stage) const {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const int64_t* groups = shared.groups(stage);
     const float* weights = shared.weights(stage);
-    const float* shifts = shared.shifts(stage);
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       const int at = Products::column(lane, c);
@@ -189,7 +188,7 @@ struct RowPulls {
           // Similarities beside the shift, before they are scaled: of two near numbers the
           // difference is exact, of 144 s at its own size 1e-5 is lost.
           const float beside_row = __fmaf_rn(length[r], similarity, -shift[r]);
-          const float beside_column = __fmaf_rn(length[r], similarity, -shifts[at]);
+          const float beside_column = __fmaf_rn(length[r], similarity, -shared.shifts(stage)[at]);
           h = weight[r] * exp2_approx(p.scale * beside_row) +
               other * exp2_approx(p.scale * beside_column);
         } else {
@@ -223,14 +222,14 @@ template <typename Products, bool Wide, int Stages>
 __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
     supcon_backward_kernel(SupConParams p) {
   FCT_DYNAMIC_SHARED(memory);
-  const SupConShared<Products, Stages> shared{memory};
+  const SupConShared<Products, Stages, Wide> shared{memory};
   const int depth = static_cast<int>(p.padded_width);
   for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits; number += gridDim.x) {
     const SupConItem item = supcon_item<Products>(p, number);
     RowPulls<Products, Wide> rows;
     rows.begin(p, item.row);
     typename Products::Sums sums = {};
-    walk_columns<Products, Stages, lists_of_pulls<Wide>()>(
+    walk_columns<Products, Stages, true>(
         p, item, shared,
         [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
           rows.make(p, s, shared, column, stage, edge);

@@ -123,7 +123,7 @@ cudaError_t launch_supcon_panels(const SupConGpuArgs& a, SupConParams p, SupConR
     making.row_blocks = p.row_blocks = ceil_div(rows.rows, kBlockRows);
     cudaError_t error =
         launch(supcon_pulls_kernel<Products, Wide>, grid_for(making.row_blocks * making.splits),
-               kSupConThreads, SupConShared<Products, 1>::kScratch, stream, making);
+               kSupConThreads, SupConShared<Products, 1, Wide>::kScratch, stream, making);
     if (error != cudaSuccess) return error;
     error = launch(supcon_sums_kernel<Products>, grid_for(p.row_blocks * p.splits * p.chunks),
                    kSupConThreads, SumsShared<Products>::kBytes, stream, p);
@@ -197,7 +197,8 @@ cudaError_t launch_supcon_as(const SupConGpuArgs& a, const SupConScratch& scratc
     // Whatever p.block is: what a launch may take is remembered by the kernel, not by the launch.
     if constexpr (std::is_same_v<Products, FloatProducts>)
       if (triangle) return triangle_bytes<Products, kStages>();
-    return SupConShared<Products, kStages>::kBytes;
+    return backward ? SupConShared<Products, kStages, Wide>::kBytes
+                    : SupConShared<Products, kStages>::kBytes;
   };
   const auto walk = [&](auto stages) {
     constexpr int kStages = decltype(stages)::value;

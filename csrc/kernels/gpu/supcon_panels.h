@@ -22,14 +22,14 @@ template <typename Products, bool Wide>
 __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
     supcon_pulls_kernel(SupConParams p) {
   FCT_DYNAMIC_SHARED(memory);
-  const SupConShared<Products, 1> shared{memory};
+  const SupConShared<Products, 1, Wide> shared{memory};
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   for (int64_t number = blockIdx.x; number < p.row_blocks * p.splits; number += gridDim.x) {
     const SupConItem item = supcon_item<Products>(p, number);
     RowPulls<Products, Wide> rows;
     rows.begin(p, item.row);
-    walk_columns<Products, 1, lists_of_pulls<Wide>()>(
+    walk_columns<Products, 1, true>(
         p, item, shared,
         [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
           rows.make(p, s, shared, column, stage, edge);

@@ -36,11 +36,11 @@ struct SupConRows {
   const float* grad;
   const double* given;
   float* weight;
-  float* shift;       // where exponents are relative
   double* factor;     // [1], of the finished gradient
   const float* sums;  // [splits][rows][padded_width]
   float h_scale;      // that H was multiplied by
   void* grad_z;       // [rows][width]
+  float* shift;       // [columns], where exponents are relative
 };
 
 constexpr double kLog2E = 1.4426950408889634;

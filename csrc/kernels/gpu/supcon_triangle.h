@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(kSupConThreads, kBlocksOnUnit)
                             lower, 0};
       RowSums<Products, false> rows;
       rows.begin(p, row);
-      walk_columns<Products, Stages, Lists::kGroups>(
+      walk_columns<Products, Stages, false>(
           p, item, shared,
           [&](typename Products::Similarities& s, int64_t column, int stage, bool edge) {
             const int64_t* groups = shared.groups(stage);

@@ -25,11 +25,11 @@ struct SupConParams {
   const float* length;   // [columns], 1 / the length of a row of z; not used where it is 1
   const int64_t* group;  // [columns]
   const float* weight;   // [columns], of the columns in H; see supcon_rows.h
-  const float* shift;    // [columns], likewise; not used where exponents are not relative
   const double* statistics;
-  float scale;     // log2(e) / t
-  Pulls* pulls;    // of a panel; see supcon_panels.h
-  void* partials;  // [splits][rows] of Partial, or [splits][rows][padded_width] float32
+  float scale;         // log2(e) / t
+  Pulls* pulls;        // of a panel; see supcon_panels.h
+  void* partials;      // [splits][rows] of Partial, or [splits][rows][padded_width] float32
+  const float* shift;  // [columns], as weight; not used where exponents are not relative
 };
 
 // Which own rows, which share of the columns and, where chunks have blocks of their own, which
@@ -48,8 +48,8 @@ __device__ __forceinline__ SupConItem supcon_item(const SupConParams& p, int64_t
 }
 
 // Shared memory of a block, in this order: the own rows, `Stages` tiles of columns, their groups,
-// lengths, weights and shifts, the warps' scratch.
-template <typename Products, int Stages>
+// lengths and weights, with Shifts their shifts, the warps' scratch.
+template <typename Products, int Stages, bool Shifts = false>
 struct SupConShared {
   using Element = typename Products::Element;
   static constexpr int kRowBytes = Products::kStride * static_cast<int>(sizeof(Element));
@@ -58,7 +58,7 @@ struct SupConShared {
   static constexpr int kLengths = kGroups + Stages * Products::kColumns * 8;
   static constexpr int kWeights = kLengths + Stages * Products::kColumns * 4;
   static constexpr int kShifts = kWeights + Stages * Products::kColumns * 4;
-  static constexpr int kScratch = kShifts + Stages * Products::kColumns * 4;
+  static constexpr int kScratch = kShifts + (Shifts ? Stages * Products::kColumns * 4 : 0);
   static constexpr int kBytes =
       kScratch + kSupConThreads / kWarp * Products::kScratch * static_cast<int>(sizeof(float));
 
@@ -78,6 +78,7 @@ struct SupConShared {
     return reinterpret_cast<float*>(begin + kWeights) + stage * Products::kColumns;
   }
   __device__ float* shifts(int stage) const {
+    static_assert(Shifts);
     return reinterpret_cast<float*>(begin + kShifts) + stage * Products::kColumns;
   }
   __device__ float* scratch() const {
@@ -114,20 +115,12 @@ __device__ __forceinline__ void copy_list(T* to, const T* list, int64_t at, int 
   copy_async_16(to + i, list + (bytes > 0 ? at + i : 0), bytes);
 }
 
-// What a walk takes of the columns beside their rows and lengths.
-enum class Lists { kGroups, kWeights, kShifts };  // each with those before it
-
-template <bool Wide>
-__device__ constexpr Lists lists_of_pulls() {
-  return Wide ? Lists::kShifts : Lists::kWeights;
-}
-
 // visit(s, first column, stage, edge) for each tile of the item's columns; `edge` says that some
 // pair of the tile may be none. A row of one chunk, as it has to be with two stages, is still in
 // shared memory then.
-template <typename Products, int Stages, Lists Taken, typename Visit>
+template <typename Products, int Stages, bool Weights, bool Shifts, typename Visit>
 __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupConItem& item,
-                                             const SupConShared<Products, Stages>& shared,
+                                             const SupConShared<Products, Stages, Shifts>& shared,
                                              const Visit& visit) {
   constexpr int kColumns = Products::kColumns;
   const int64_t own = p.first + item.row;
@@ -150,10 +143,9 @@ __device__ __forceinline__ void walk_columns(const SupConParams& p, const SupCon
       copy_list(shared.groups(stage), p.group, column, kColumns, p.columns);
       if constexpr (!Products::kUnitRows)
         copy_list(shared.lengths(stage), p.length, column, kColumns, p.columns);
-      if constexpr (Taken >= Lists::kWeights)
+      if constexpr (Weights)
         copy_list(shared.weights(stage), p.weight, column, kColumns, p.columns);
-      if constexpr (Taken >= Lists::kShifts)
-        copy_list(shared.shifts(stage), p.shift, column, kColumns, p.columns);
+      if constexpr (Shifts) copy_list(shared.shifts(stage), p.shift, column, kColumns, p.columns);
     }
     commit_copies();
   };
