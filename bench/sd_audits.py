@@ -32,6 +32,7 @@ from fctfast.detect import Detection, DetectSettings, detect
 from fctfast.detect.moments import Moments
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.shares import AUTO
+from fctfast.detect.split import ALPHA_C, ALPHA_P
 from fctfast.detect.snapshots import read_snapshot, sample_of
 from fctfast.memory import keep_freed_memory
 from fctfast.report.metrics import auroc
@@ -207,7 +208,17 @@ def _epochs(
     _, snapshots = moments.train()
     shutil.copyfile(folder / "epochs" / STATE, folder / STATE)
     truth = poisoned[data.positions(moments.sample.ids)]
-    return [{**s.summary(), "auroc": auroc(s.result.score("mean"), truth)} for s in snapshots]
+    return [{**s.summary(), **_worth(s.result.score("mean"), truth)} for s in snapshots]
+
+
+def _worth(scores: Tensor, truth: Tensor) -> dict[str, float]:
+    """AUROC, and how pure the paper's shares of these scores are."""
+    order = scores.argsort()
+    flagged = truth[order[-round(ALPHA_P * len(order)) :]].double().mean()
+    kept = truth[order[: round(ALPHA_C * len(order))]].double().mean()
+    return {
+        "auroc": auroc(scores, truth), "d_p_poisoned": float(flagged), "d_c_clean": 1 - float(kept)
+    }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

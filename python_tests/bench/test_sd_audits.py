@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from fctfast import io
 from fctfast.detect import Detection, DetectSettings, FctSettings, ProbeSettings
@@ -84,6 +85,9 @@ def test_a_plan_becomes_rows_tables_and_a_picture(
     taken = {(m["step"], m["transform"]) for m in robust["moments"]}
     assert taken == {(s, t) for s in (40, 48) for t in ("rotate+affine", "flip+crop")}
     assert [e["step"] for e in published["epochs"]] == [2 * n for n in range(1, 13)]
+    worth = audits._worth(torch.arange(40.0), torch.arange(40) >= 39)  # two flagged, eight kept
+    assert worth == {"auroc": 1.0, "d_p_poisoned": 0.5, "d_c_clean": 1.0}
+    assert {"auroc", "d_p_poisoned", "d_c_clean"} <= set(published["epochs"][-1])
     assert clean["verdict"]["evidence"] == "unclear"  # 20 samples a class are too few to test
     assert "auroc" not in clean
 
