@@ -32,8 +32,8 @@ from fctfast.detect import Detection, DetectSettings, detect
 from fctfast.detect.moments import Moments
 from fctfast.detect.scoring import normalisation
 from fctfast.detect.shares import AUTO
-from fctfast.detect.split import ALPHA_C, ALPHA_P
 from fctfast.detect.snapshots import read_snapshot, sample_of
+from fctfast.detect.split import ALPHA_C, ALPHA_P
 from fctfast.memory import keep_freed_memory
 from fctfast.report.metrics import auroc
 from fctfast.train import make_progress, resolve_device

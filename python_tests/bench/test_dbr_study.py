@@ -100,19 +100,6 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
         "alpha_c=0.4": {"d_p": 10, "d_c": 80}, "alpha_p=0.2": {"d_p": 40, "d_c": 40}
     }  # fmt: skip
 
-    # Without evidence "auto" repairs with the paper's D_p, as D-BR does.
-    assert found.rate is None
-    alone = [*run[:-1], str(tmp_path / "alone"), "--plan", "judged", "--variants", "auto"]
-    assert study.main(alone) == 0
-    made = io.read_json(tmp_path / "alone" / result.name)
-    assert made["parts"]["auto"] == {"d_p": 10, "d_c": 40}
-    assert made["audit"]["verdict"]["evidence"] == "no"
-    with pytest.raises(SystemExit, match="of 60 test images, not of 50: move it away"):
-        study.main([*alone, "--test-images", "50"])
-    no_audit = [*alone, "--audits", str(tmp_path / "none"), "--out", str(tmp_path / "other")]
-    with pytest.raises(SystemExit, match="no audit of this set; make it with sd_audits.py"):
-        study.main(no_audit)
-
     assert study.main([*run, "--plan", "clean-judged"]) == 0
     assert study.main(["table", "--out", str(tmp_path / "o")]) == 0
     table = capsys.readouterr().out.splitlines()
@@ -136,3 +123,27 @@ def test_a_case_becomes_curves_a_table_and_a_picture(
     io.write_json(result, {**row, "curves": {}, "removal": {}})
     with pytest.raises(TypeError):  # a row without curves is not taken for a finished one
         study.main([*plan, "paper"])
+
+
+def test_auto_without_evidence_and_what_is_refused(study: ModuleType, tmp_path: Path) -> None:
+    case = study.PLANS["judged"][0]
+    data, _ = study.open_case(case, "digits")
+    settings = study.DBRConfig.from_recipe(None).detect
+    run = [
+        "run", "--source", "digits=digits", "--work", str(tmp_path / "w"), "--plan", "judged",
+        "--out", str(tmp_path / "o"), "--variants", "auto", "--test-images",
+    ]  # fmt: skip
+    audits = ["--audits", str(tmp_path / "audits")]
+    with pytest.raises(SystemExit, match=r"no audit of this set; make it with sd_audits\.py"):
+        study.main([*run, "60", *audits])
+    assert not (tmp_path / "w" / case.name / "base-state.safetensors").exists()
+
+    # Without evidence "auto" repairs with the paper's D_p, as D-BR does.
+    found = detect(data, settings=settings, seed=1, out=tmp_path / "audits" / case.name)
+    assert found.rate is None
+    assert study.main([*run, "60", *audits]) == 0
+    (result,) = (tmp_path / "o").glob("*.json")
+    assert io.read_json(result)["parts"]["auto"] == {"d_p": 10, "d_c": 40}
+    assert io.read_json(result)["audit"]["verdict"]["evidence"] == "no"
+    with pytest.raises(SystemExit, match="of 60 test images, not of 50: move it away"):
+        study.main([*run, "50", *audits])

@@ -123,7 +123,9 @@ def test_16_bit_gradient_has_a_tenth_of_the_error_of_eager(
     assert found.dtype == dtype
     assert value.dtype == torch.float32
     # Eager may overflow in float16 at small temperatures.
-    assert error(found, exact) <= (error(plain, exact) / 10 if bool(plain.isfinite().all()) else 5e-4)
+    assert error(found, exact) <= (
+        error(plain, exact) / 10 if bool(plain.isfinite().all()) else 5e-4
+    )
 
 
 def test_base_temperature_scales(loss: Loss) -> None:
