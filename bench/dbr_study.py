@@ -194,7 +194,11 @@ def repair(
             for name in ATTACKS
         }
         return row
-    row["audit"] = {"settings": found.settings, "verdict": found.verdict.summary()}
+    audit = {"settings": found.settings, "verdict": found.verdict.summary()}
+    audit = json.loads(json.dumps(audit))
+    if row.get("audit", audit) != audit:
+        raise SystemExit(f"{case.name}: its row has curves of another audit; move the row away")
+    row["audit"] = audit
     for name in _missing(row, options):
         variant = VARIANTS[name]
         # As D-BR does it: without evidence D_p is the paper's share.

@@ -114,7 +114,7 @@ struct SupConArgs {
 };
 
 // exp(1 / t) times the number of columns would leave float32: exponents are taken relative to the
-// largest of a row.
+// largest of a row in the forward pass, to its denominator in the backward one.
 inline bool supcon_is_wide(double temperature, int64_t columns) {
   return 1 / temperature + std::log(static_cast<double>(columns < 1 ? 1 : columns)) > 85;
 }

@@ -148,3 +148,8 @@ def test_auto_without_evidence_and_what_is_refused(study: ModuleType, tmp_path: 
     assert audit["settings"]["probe"]["network"]["name"] == "plain8"
     with pytest.raises(SystemExit, match="of 60 test images, not of 50: move it away"):
         study.main([*run, "50", *audits])
+
+    detect(data, settings=settings, seed=2, out=tmp_path / "again" / case.name)
+    more = [*run[:-2], "auto", "paper", "--test-images", "60", "--audits", str(tmp_path / "again")]
+    with pytest.raises(SystemExit, match="curves of another audit; move the row away"):
+        study.main(more)
