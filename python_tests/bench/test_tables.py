@@ -35,9 +35,7 @@ def test_runs_become_rows_and_rows_tables(
     monkeypatch.setattr(tables.DSTConfig, "from_recipe", lambda _: config)
     case = tables.Case("digits", "badnets-all2one", 0.2, 3, 1, limit=200)
     clean = tables.Case("digits", tables.CLEAN, 0.0, 3, 1, limit=200)
-    monkeypatch.setattr(
-        tables, "PLANS", {"judged": [case], "lambda": [case], "clean": [clean], "crops": [case]}
-    )
+    monkeypatch.setattr(tables, "PLANS", {"judged": [case], "lambda": [case], "clean": [clean]})
     out = ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--test-images", "60"]
     run = ["run", *out, "--plan"]
     assert tables.main([*run, "judged"]) == 0
@@ -62,9 +60,11 @@ def test_runs_become_rows_and_rows_tables(
     # Weight .001 of the sweep is the run of the table.
     swept = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-lambda0.001.json")
     assert swept["test"] == secure["test"]
-    assert tables.main([*run, "crops"]) == 0
-    cropped = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-crop0.8.json")
+    only = ["--only", "ss-ctl-mce"]
+    assert tables.main([*run, "judged", *only, "--crop", "0.8", "--epochs", "2"]) == 0
+    cropped = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-crop0.8-epochs2.json")
     assert cropped["settings"]["extractor"]["views"]["scale"] == [0.8, 1.0]
+    assert cropped["settings"]["extractor"]["budget"]["epochs"] == 2
     assert cropped["loss"] != secure["loss"]
     monkeypatch.setattr(tables, "Bench", None)
     assert tables.main([*run, "judged"]) == 0  # done is done
@@ -74,9 +74,7 @@ def test_runs_become_rows_and_rows_tables(
     assert "badnets-all2one, 20 % | Baseline2 (S-CTL + CE) | 1 |" in printed
     assert "blend-signal, no poison | D-ST | 1 |" in printed
     assert "D-ST, lambda_p 1 " in printed
-    assert "D-ST, crops from 0.8 | 1 |" in printed
-    longer = tables.config_of(case, tables.Run("s-ctl", "ce", epochs=5))
-    assert longer.extractor.budget == Budget(5)
+    assert "D-ST, crops from 0.8, 2 epochs | 1 |" in printed
     changed = replace(config, classifier=replace(config.classifier, budget=Budget(3)))
     monkeypatch.setattr(tables.DSTConfig, "from_recipe", lambda _: changed)
     with pytest.raises(SystemExit, match=r"classifier.budget.epochs \(2 there, 3 now\)"):
