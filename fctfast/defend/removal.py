@@ -41,7 +41,6 @@ class RemovalSettings:
             rounds.
         weight: of a sample of D_p against one of D_c; "joint" alone.
         fit: batch size, SGD and schedule (default: a cosine to 0); one optimiser serves all of it.
-            A recipe that gives some of it gets the rest from :class:`FitSettings`.
         augment: random crop and flip (CIFAR-10).
 
     Source: paper Algorithm 4; DESIGN section 4, row "D-BR" ("alternate").

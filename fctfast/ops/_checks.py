@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -192,8 +192,20 @@ def once_differentiable(op: str) -> None:
         pass
 
     def backward(ctx: Any, grad: Tensor) -> None:
-        raise NotImplementedError(
-            f"{op} is differentiable once; use fctfast.ops.reference.{op} for a second derivative"
-        )
+        refuse_second_derivative(op)
 
     torch.library.register_autograd(f"fctfast::{op}_backward", backward, setup_context=setup)
+
+
+def refuse_second_derivative(op: str) -> NoReturn:
+    """Raise the error of an op that is differentiated twice.
+
+    Args:
+        op: its name.
+
+    Raises:
+        NotImplementedError: always.
+    """
+    raise NotImplementedError(
+        f"{op} is differentiable once; use fctfast.ops.reference.{op} for a second derivative"
+    )

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
+
+from fctfast.ops._checks import refuse_second_derivative
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """Of rows of `supcon_loss`."""
@@ -42,18 +43,29 @@ class GatheredSupConLoss(torch.autograd.Function):
         loss = mean.double() * anchors / every.clamp_min(1)
         dist.all_reduce(loss, group=process_group)
         ctx.how, ctx.processes = how, len(counts)
-        ctx.save_for_backward(rows, groups, statistics)
+        ctx.save_for_backward(z, rows, groups, statistics)
         made: Tensor = loss.float()
         return made
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        # Times the processes: DDP takes the mean of gradients that are each a part of the sum.
-        made = torch.ops.fctfast.supcon_loss_backward(
-            grad * ctx.processes, *ctx.saved_tensors, *ctx.how
-        )
-        return made, None, None, None, None, None
+        z, *gathered = ctx.saved_tensors
+        with torch.no_grad():
+            # Times the processes: DDP takes the mean of gradients that are each a part of the sum.
+            made = torch.ops.fctfast.supcon_loss_backward(grad * ctx.processes, *gathered, *ctx.how)
+        return _OnceDifferentiable.apply(made, z, grad), None, None, None, None, None
+
+
+class _OnceDifferentiable(torch.autograd.Function):
+    """A gradient as it is, whose own derivative is refused where autograd would drop it."""
+
+    @staticmethod
+    def forward(ctx: Any, made: Tensor, z: Tensor, grad: Tensor) -> Tensor:
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> None:
+        refuse_second_derivative("supcon_loss")
 
 
 def _counts(

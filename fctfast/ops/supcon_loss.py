@@ -128,11 +128,7 @@ def supcon_loss(
     """
     base = temperature if base_temperature is None else base_temperature
     _check(z, group, temperature, base)
-    if not (process_group is None or isinstance(process_group, ProcessGroup)):
-        raise TypeError(
-            f"{OP}: expected process_group of torch.distributed (group.WORLD is that of all "
-            f"processes), got {process_group!r}"
-        )
+    check_process_group(process_group)
     tf32 = z.is_cuda and z.dtype == torch.float32 and tf32_allowed()
     if process_group is None:
         loss: Tensor = torch.ops.fctfast.supcon_loss(z, group, 0, ALL, temperature, base, tf32)[0]
@@ -212,6 +208,22 @@ def _check(z: Tensor, group: Tensor, temperature: float, base: float) -> None:
     if group.device != z.device:
         raise ValueError(f"{OP}: expected group on {z.device} as z, got {shape_of(group)}")
     check_temperatures(temperature, base)
+
+
+def check_process_group(given: object) -> None:
+    """Refuse what is no process group.
+
+    Args:
+        given: one of torch.distributed, or None.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not (given is None or isinstance(given, ProcessGroup)):
+        raise TypeError(
+            f"{OP}: expected process_group of torch.distributed (group.WORLD is that of all "
+            f"processes), got {given!r}"
+        )
 
 
 def check_temperatures(temperature: float, base: float) -> None:

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from fctfast.ops._checks import require_tensor, shape_of
-from fctfast.ops.supcon_loss import check_temperatures, semi_supervised_groups, supcon_loss
+from fctfast.ops.supcon_loss import (
+    check_process_group,
+    check_temperatures,
+    semi_supervised_groups,
+    supcon_loss,
+)
 
 
 class _Contrastive(nn.Module):
@@ -24,6 +29,7 @@ class _Contrastive(nn.Module):
         check_temperatures(
             temperature, temperature if base_temperature is None else base_temperature
         )
+        check_process_group(process_group)
         self.temperature = temperature
         self.base_temperature = base_temperature
         self.process_group = process_group

@@ -7,6 +7,7 @@ A defence describes what it trains as :class:`Stage` objects (data, loss, budget
 from __future__ import annotations
 
 from fctfast.train.augment import augment, normalise
+from fctfast.train.chunks import backward_in_chunks
 from fctfast.train.fit import Fitted, PassEnd, fit
 from fctfast.train.inference import predict
 from fctfast.train.loop import Diverged
@@ -50,6 +51,7 @@ __all__ = [
     "Stage",
     "ViewSettings",
     "augment",
+    "backward_in_chunks",
     "cross_entropy",
     "fit",
     "load_recipe",

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from fctfast.train.stage import batch_bounds
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Rows [b] -> (features [V*b, D], outputs [V*b, K]), view by view; the same each time."""
+
+SAME = 1e-2
+"""How far the two passes may differ, relative to their norm: rounding, and not a layer's chance."""
 
 
 def backward_in_chunks(
@@ -47,12 +49,13 @@ def backward_in_chunks(
         The loss, without a gradient.
 
     Raises:
-        ValueError: chunk below 1, or a layer that drops at random: the second pass through the
-            network would be another one than the first.
+        ValueError: chunk below 1, no rows, or two passes that differ, as they do where a layer
+            drops at random; gradients of the parts before it have then been added.
     """
     if chunk < 1:
         raise ValueError(f"chunk: expected at least 1 row, got {chunk}")
-    _refuse_chance(network)
+    if not len(rows):
+        raise ValueError("rows: expected at least one, got none")
     parts = [rows[first:end] for first, end in batch_bounds(len(rows), chunk)]
     with torch.no_grad():
         made = [forward(part) for part in parts]
@@ -61,24 +64,24 @@ def backward_in_chunks(
     value = loss(*whole)
     slopes = torch.autograd.grad(value, whole, allow_unused=True)
     cuts = [[None] * len(parts) if slope is None else _cut(slope, parts, views) for slope in slopes]
+    seen = [_cut(one.detach(), parts, views) for one in whole]
     with _resting_statistics(network):
-        for part, *given in zip(parts, *cuts, strict=True):
+        for part, *given, features, others in zip(parts, *cuts, *seen, strict=True):
             outputs = forward(part)
+            _check_same((features, others), outputs)
             pairs = [(o, g) for o, g in zip(outputs, given, strict=True) if g is not None]
             torch.autograd.backward([o for o, _ in pairs], [g for _, g in pairs])
     return value.detach()
 
 
-def _refuse_chance(network: nn.Module) -> None:
-    for name, layer in network.named_modules():
-        # torchvision's StochasticDepth and timm's DropPath have names for their share of their own.
-        share = getattr(layer, "p", None) or getattr(layer, "drop_prob", None) or 0.0
-        kind = type(layer).__name__
-        drops = isinstance(layer, _DropoutNd) or kind in ("StochasticDepth", "DropPath")
-        if drops and layer.training and share > 0:
+def _check_same(first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
+    for before, now in zip(first, second, strict=True):
+        differ = torch.linalg.vector_norm(now.detach() - before)
+        if float(differ) > SAME * float(torch.linalg.vector_norm(before)):
             raise ValueError(
-                f"chunk: layer {name} ({kind}) drops at random, so a batch cannot go through the "
-                "network twice; use a network without, or the whole batch at once"
+                "chunk: the network gave other outputs when a part went through it once more, so "
+                "something in it draws at random (dropout?); use a network without, or the whole "
+                "batch at once"
             )
 
 

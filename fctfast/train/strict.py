@@ -17,16 +17,18 @@ T = TypeVar("T")
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def build(kind: type[T], raw: Any, where: str) -> T:
+def build(kind: type[T], raw: Any, where: str, base: T | None = None) -> T:
     """Build a settings object, nested ones included.
 
     Args:
         kind: a dataclass.
         raw: mapping of its fields, as YAML or JSON gives it; None counts as empty.
         where: name of the mapping, for errors (``cifar10.yaml: base``).
+        base: where fields come from that are not mentioned; default: their defaults.
 
     Returns:
-        An instance; fields that are not mentioned keep their defaults.
+        An instance. A nested object that is given in part keeps the rest of the outer one's
+        default, unless it has a ``name``: which schedule it is decides what the rest means.
 
     Raises:
         ValueError: an unknown key (the message lists the known ones), a missing one, or a value of
@@ -39,11 +41,23 @@ def build(kind: type[T], raw: Any, where: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
     check_keys(raw, fields, where)
     hints = typing.get_type_hints(kind)
-    values = {name: convert(hints[name], value, f"{where}.{name}") for name, value in raw.items()}
+    if "name" in raw:
+        base = None
+    values = {}
+    for name, value in raw.items():
+        default = _default(fields[name]) if base is None else getattr(base, name)
+        values[name] = convert(hints[name], value, f"{where}.{name}", default)
     try:
-        return kind(**values)
+        return kind(**values) if base is None else dataclasses.replace(base, **values)  # type: ignore[type-var]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """What a field holds that is not mentioned; None where it must be."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def check_keys(
@@ -66,7 +80,7 @@ def knows(hint: Any) -> bool:
     return hint in plain or dataclasses.is_dataclass(hint)
 
 
-def convert(hint: Any, value: Any, where: str) -> Any:
+def convert(hint: Any, value: Any, where: str, default: Any = None) -> Any:
     """Bring a value to the type of a field.
 
     Args:
@@ -74,6 +88,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
             dataclass.
         value: as YAML, JSON or a caller gives it.
         where: name of the field, for errors.
+        default: of the field: a dataclass that the value gives in part is taken from there.
 
     Raises:
         ValueError: it is of another type.
@@ -89,14 +104,15 @@ def convert(hint: Any, value: Any, where: str) -> Any:
             return None
         kinds = [option for option in options if option is not type(None)]
         if len(kinds) == 1:
-            return convert(kinds[0], value, where)
+            return convert(kinds[0], value, where, default)
         for kind in kinds:
             with suppress(ValueError):
                 return convert(kind, value, where)
         expected = " or ".join(str(_NAMES.get(kind, kind)) for kind in kinds)
         raise ValueError(f"{where}: expected {expected}, got {value!r}")
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return value if isinstance(value, hint) else build(hint, value, where)
+        base = default if isinstance(default, hint) else None
+        return value if isinstance(value, hint) else build(hint, value, where, base)
     if origin is tuple:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise ValueError(f"{where}: expected a list, got {value!r}")

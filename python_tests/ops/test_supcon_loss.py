@@ -199,8 +199,8 @@ def test_the_length_of_rows_does_not_matter(factor: float, loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.01])
-@pytest.mark.parametrize("payload", [0x7FC00000, 0x7FC00001, -1])
-def test_nan_stays(temperature: float, payload: int, loss: Loss) -> None:
+@pytest.mark.parametrize("payload", [0x7FC00000, 0x7FC00001, -1, 0x7F800000, -0x800000])
+def test_nan_and_infinity_are_not_lost(temperature: float, payload: int, loss: Loss) -> None:
     z, group = random(40, 8).float(), labels(40, 3)
     z[5, 1] = torch.tensor(payload, dtype=torch.int32).view(torch.float32)
     group[5] = 77  # even in a row without a positive

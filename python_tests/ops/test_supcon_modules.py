@@ -117,6 +117,9 @@ def test_errors_teach() -> None:
             SupConLoss(temperature)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"process_group of torch\.distributed .*got 'world'"):
         supcon_loss(FEATURES[:, 0], LABELS, process_group="world")  # type: ignore[arg-type]
+    for module in (SupConLoss, SimCLRLoss, SSCTLLoss):  # when it is made, not in the first step
+        with pytest.raises(TypeError, match="got 'world'"):
+            module(process_group="world")
     chain = torch.eye(6)
     chain[0, 1] = chain[1, 0] = chain[1, 2] = chain[2, 1] = 1
     with pytest.raises(ValueError, match="sorts the samples into classes"):

@@ -50,6 +50,13 @@ made["alone"] = SSCTLLoss(process_group=everybody)(features, clean.long(), clean
 # A mask knows its own process's samples only.
 mask = torch.eye(len(features))
 made["masked"] = SupConLoss(0.1, process_group=everybody)(features, mask=mask)
+again = layer(given["random"][mine])
+loss = supcon_loss(again, group, 0.1, process_group=everybody)
+(slope,) = torch.autograd.grad(loss, again, create_graph=True)
+try:
+    slope.square().sum().backward()
+except NotImplementedError as error:
+    print(error)
 made = {name: value.detach() for name, value in made.items()}
 write_tensors(f"{folder}/made-{rank}.safetensors", made, {})
 dist.destroy_process_group()
@@ -103,7 +110,9 @@ def run(folder: Path, counts: list[int], given: dict[str, Tensor]) -> list[dict[
     write_tensors(folder / "given.safetensors", given, {})
     of_all = ",".join(map(str, counts))
     ranks = range(len(counts))
-    outputs([start(WORKER, folder, rank, of_all, cwd=folder) for rank in ranks])
+    printed = outputs([start(WORKER, folder, rank, of_all, cwd=folder) for rank in ranks])
+    # A second derivative is refused, as by one process, and not dropped.
+    assert all("supcon_loss is differentiable once" in said for said in printed)
     return [read_tensors(folder / f"made-{rank}.safetensors")[0] for rank in ranks]
 
 

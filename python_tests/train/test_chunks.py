@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctfast.data import ImageSet
 from fctfast.ops import supcon_loss
-from fctfast.train.chunks import backward_in_chunks
+from fctfast.train import (
+    Budget,
+    FitSettings,
+    SGDSettings,
+    Stage,
+    ViewSettings,
+    backward_in_chunks,
+    fit,
+)
 
 
 class Network(nn.Module):
@@ -29,6 +40,10 @@ def gradients(network: nn.Module) -> list[Tensor]:
     made = [p.grad.clone() for p in network.parameters() if p.grad is not None]
     network.zero_grad()
     return made
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
 
 
 @pytest.mark.parametrize("chunk", [7, 40, 100])
@@ -100,11 +115,61 @@ def test_a_last_part_of_one_row_joins_the_one_before_it() -> None:
     assert seen == [4, 5, 4, 5]
 
 
-def test_layers_that_drop_at_random_are_refused() -> None:
-    network = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
-    with pytest.raises(ValueError, match=r"layer 1 \(Dropout\) drops at random"):
+class Attention(nn.Module):
+    """Drops at random inside a layer that is not called dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(4, 1, dropout=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.inner(x[None], x[None], x[None])[0][0]
+        return made
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.1), Attention()])
+def test_layers_that_drop_at_random_are_refused(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 4), layer)
+    x = torch.randn(30, 2)
+
+    def run() -> None:
         backward_in_chunks(
-            network, lambda r: (r, r), torch.arange(3), lambda f, _: f.sum(), chunk=2
+            network, lambda r: (network(x[r]),) * 2, torch.arange(30), lambda f, _: f.sum(),
+            chunk=20,
+        )  # fmt: skip
+
+    with pytest.raises(ValueError, match="something in it draws at random"):
+        run()
+    network.eval()
+    run()
+
+
+def test_training_in_chunks_is_training_with_whole_batches(
+    net: Callable[[], nn.Module], images: ImageSet
+) -> None:
+    def loss(_: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
+        return supcon_loss(outputs, labels)
+
+    settings = FitSettings(batch_size=50, sgd=SGDSettings(lr=0.1), precision="float32")
+    made = []
+    for chunk in (None, 12):
+        network = net()
+        network.bn = nn.GroupNorm(2, 8)
+        before = weights(network)
+        stage = Stage("s-ctl", images, loss, Budget(3), ViewSettings(), chunk=chunk)
+        numbers = {"mean": (0.5,) * 3, "std": (0.3,) * 3}
+        fitted = fit(network, stage, settings=settings, **numbers, seed=1, device="cpu")
+        assert [record["steps"] for record in fitted.history] == [1, 1, 1]
+        made.append(weights(network) - before)
+    assert float(made[0].norm()) > 0.01
+    assert float((made[1] - made[0]).norm()) <= 1e-5 * float(made[0].norm())
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="rows: expected at least one"):
+        backward_in_chunks(
+            nn.Identity(), lambda r: (r, r), torch.arange(0), lambda f, _: f.sum(), chunk=2
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,29 @@ def test_cifar100_and_imagenet_differ_as_the_paper_says() -> None:
     assert (base.budget.epochs, base.fit.sgd.lr, base.fit.sgd.weight_decay) == (25, 0.001, 1e-4)
     assert base.fit.schedule.milestones == (15, 20)
     assert (base.augment.crop, base.augment.flip, base.augment.rotation) == (0, True, 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("extractor: {chunk: 256, fit: {batch_size: 17000}}", {"batch_size": 17000}),
+        ("extractor: {fit: {precision: bfloat16}}", {"precision": "bfloat16"}),
+        ("extractor: {budget: {max_steps: 5000}}", {}),
+    ],
+)
+def test_what_a_recipe_does_not_say_is_as_published(
+    tmp_path: Path, text: str, change: dict[str, Any]
+) -> None:
+    published = ExtractorSettings()
+    given = load_recipe(_write(tmp_path, text)).section("extractor", ExtractorSettings)
+    assert given.fit == replace(published.fit, **change)
+    assert given.budget.epochs == 200
+
+
+def test_a_recipe_may_change_the_view_of_stage_2(tmp_path: Path) -> None:
+    recipe = load_recipe(_write(tmp_path, "classifier: {augment: {scale: [0.5, 1.0]}}"))
+    augment = recipe.section("classifier", ClassifierSettings).augment
+    assert (augment.views, augment.scale) == (1, (0.5, 1.0))
 
 
 def test_unknown_names_list_the_known_ones() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from fctfast.defend import RemovalSettings
+from fctfast.detect import ProbeSettings
 from fctfast.train import Budget, FitSettings, ScheduleSettings, SGDSettings
 from fctfast.train.strict import build
 
@@ -21,6 +24,20 @@ def test_nested_settings_are_built_and_defaults_stay() -> None:
     )
     assert build(FitSettings, None, "x") == FitSettings()
     assert build(FitSettings, {"sgd": SGDSettings(lr=2.0)}, "x").sgd.lr == 2.0
+
+
+def test_what_a_part_does_not_mention_is_the_outer_default() -> None:
+    usual = RemovalSettings()
+    part = build(RemovalSettings, {"fit": {"batch_size": 64, "sgd": {"lr": 1}}}, "x")
+    sgd = replace(usual.fit.sgd, lr=1.0)
+    assert part == replace(usual, fit=replace(usual.fit, batch_size=64, sgd=sgd))
+    assert part.fit.schedule.name == "cosine"
+    assert build(RemovalSettings, {"augment": {"flip": False}}, "x").augment.crop == 4
+    assert build(RemovalSettings, {"fit": None, "budget": {}}, "x") == usual
+    # A name decides what the rest means, so that nothing of another schedule stays.
+    named = build(ProbeSettings, {"fit": {"schedule": {"name": "cosine"}}}, "x").fit.schedule
+    assert ProbeSettings().fit.schedule.t_max is not None
+    assert named == ScheduleSettings("cosine")
 
 
 def test_yaml_reads_5e_minus_4_as_text_and_we_as_a_number() -> None:

@@ -25,7 +25,8 @@ inline void unit_row(const SupConArgs& a, int64_t row) {
   }
   double total = 0;
   for (const double s : squares) total += s;
-  const double inverse = total > 0 ? 1 / std::sqrt(total) : total;  // a NaN stays one
+  // 0 * total: infinity has no direction, so it becomes the NaN that a NaN stays.
+  const double inverse = total > 0 ? 1 / std::sqrt(total) + 0 * total : total;
   a.inverse_norm[row] = inverse;
   float* panel = a.panels + row / kSupConPanel * a.padded_width * kSupConPanel + row % kSupConPanel;
   for (int64_t d = 0; d < a.padded_width; ++d) {
