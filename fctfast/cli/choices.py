@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fctfast.cli import runs
 
@@ -121,7 +121,7 @@ class Asked:
         from fctfast.defend import DBRConfig
         from fctfast.train.recipes import with_precision
 
-        config = replace(DBRConfig.from_recipe(recipe), mode=self.mode)
+        config = replace(DBRConfig.from_recipe(recipe), mode=self.mode, **self._images(recipe))
         removal = config.removal.published() if self.mode == "published" else config.removal
         if self.amp:
             removal = with_precision(removal, "bfloat16")
@@ -156,7 +156,7 @@ class Asked:
         from fctfast.defend import DSTConfig
         from fctfast.train.recipes import with_precision
 
-        config = replace(DSTConfig.from_recipe(recipe), mode=self.mode)
+        config = replace(DSTConfig.from_recipe(recipe), mode=self.mode, **self._images(recipe))
         first = config.extractor
         second = replace(
             config.classifier,
@@ -192,6 +192,13 @@ class Asked:
                     f"{option} out or use --mode robust"
                 )
 
+    def _images(self, recipe: Recipe) -> dict[str, Any]:
+        """How many images of which size are opened."""
+        return {
+            "image_size": self.image_size or recipe.data.image_size,
+            "limit": self.limit or recipe.data.limit,
+        }
+
     def open(self, recipe: Recipe, *, seed: int, workers: int | None, quiet: bool) -> ImageSet:
         """Open the data as recipe and options say, with progress on stderr.
 
@@ -202,8 +209,7 @@ class Asked:
         return runs.open_data(
             self.data_dir,
             self.split,
-            self.image_size or recipe.data.image_size,
-            self.limit or recipe.data.limit,
+            **self._images(recipe),
             seed=seed,
             workers=workers,
             quiet=quiet,

@@ -63,11 +63,11 @@ FailOnSuspicious = Annotated[
 ]
 
 
-def refuse_without_verdict(fail_on_suspicious: bool, mode: str) -> None:
+def refuse_without_verdict(fail_on_suspicious: bool, mode: str | None) -> None:
     """Raise ValueError where --fail-on-suspicious asks for a verdict that the mode has not."""
     if fail_on_suspicious and mode == "published":
         raise ValueError(
-            "--fail-on-suspicious: --mode published gives no verdict; use --mode robust"
+            "--fail-on-suspicious: an audit of --mode published gives no verdict; use --mode robust"
         )
 
 

@@ -55,8 +55,8 @@ def run(
     mean: model_options.Mean = None,
     std: model_options.Std = None,
     split: common.Split = "train",
-    image_size: common.ImageSize = None,
-    limit: common.Limit = None,
+    image_size: recipe_options.ImageSize = None,
+    limit: recipe_options.Limit = None,
     batch_size: recipe_options.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
@@ -120,6 +120,7 @@ def run(
     found = None
     if earlier is not None:
         found = Detection.load(earlier).resplit(*choices.shares(alpha_c, alpha_p))
+        common.refuse_without_verdict(fail_on_suspicious, found.settings.get("mode"))
     chosen = asked.load_recipe()
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.config(chosen, data.channels)

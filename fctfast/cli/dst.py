@@ -51,8 +51,8 @@ def run(
     model: recipe_options.Model = None,
     width: recipe_options.Width = None,
     split: common.Split = "train",
-    image_size: common.ImageSize = None,
-    limit: common.Limit = None,
+    image_size: recipe_options.ImageSize = None,
+    limit: recipe_options.Limit = None,
     batch_size: recipe_options.BatchSize = None,
     workers: common.Workers = None,
     amp: common.Amp = False,
@@ -75,6 +75,8 @@ def run(
       fctfast dst --data-dir images --extractor s-ctl --classifier ce --out runs/baseline2
     """
     from fctfast.defend import DST
+    from fctfast.defend.classifier import LOSSES
+    from fctfast.defend.extractor import LEARNING
     from fctfast.detect import Detection
     from fctfast.train import make_progress
 
@@ -98,6 +100,12 @@ def run(
         limit=limit,
         device=device,
     )
+    for option, loss, known in (
+        ("--extractor", extractor, LEARNING),
+        ("--classifier", classifier, LOSSES),
+    ):
+        if loss is not None and loss not in known:
+            raise ValueError(f"{option}: expected one of {', '.join(known)}, got {loss!r}")
     chosen = asked.load_recipe()
     losses: dict[str, Any] = {
         "extractor": extractor, "classifier": classifier, "lambda_p": lambda_p
@@ -117,6 +125,7 @@ def run(
     given = None
     if earlier is not None:
         given = Detection.load(earlier).resplit(*choices.shares(alpha_c, alpha_p))
+        common.refuse_without_verdict(fail_on_suspicious, given.settings.get("mode"))
     data = asked.open(chosen, seed=seed, workers=workers, quiet=quiet)
     config = asked.secure_config(chosen, data.channels, **losses)
     DST(config).check(data, given)  # before a folder is made that remembers all this
@@ -200,9 +209,9 @@ def lines_of(secure: dict[str, Any]) -> list[str]:
     for part, key in (("D_p", "poison_still_predicted"), ("D_c", "clean_still_predicted")):
         if secure[key] is not None:
             rows[f"{part} still as labelled"] = str(common.percent(secure[key]))
-    if secure.get("paper_labels"):  # runs of before do not say
+    if secure.get("paper_labels"):  # a run in Python does not say
         rows["labels"] = secure["paper_labels"]
-    if secure["classes_without_clean_samples"]:
+    if secure.get("classes_without_clean_samples"):
         rows["never learnt"] = (
             "classes without a sample in D_c: "
             f"{', '.join(secure['classes_without_clean_samples'])}; choose a larger --alpha-c"

@@ -14,6 +14,23 @@ Recipe = Annotated[
         "default: chosen by the device, on all images.",
     ),
 ]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="PIXELS",
+        help="Resize to a square; default: as they are, or as a recipe that is named says.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Use N images drawn with --seed; default: all, or as many as a recipe that is named "
+        "says.",
+    ),
+]
 Mode = Annotated[
     str, typer.Option(help="robust, or published (the paper's code: no guards and no verdict).")
 ]
@@ -62,7 +79,7 @@ BatchSize = Annotated[
         "--batch-size",
         "-b",
         min=2,
-        help="Images a step of the probe, and of the model that is trained after it; default: the "
-        "recipe's.",
+        help="Images a step of the probe, and of the model that is trained after it (of D-ST: of "
+        "stage 1); default: the recipe's.",
     ),
 ]

@@ -55,8 +55,9 @@ def run(
     """
     from fctfast import io
     from fctfast.attacks.truth import read_truth
+    from fctfast.defend import find_detection
     from fctfast.detect import Detection
-    from fctfast.report import find_detection, save_histogram, save_moments, summarise
+    from fctfast.report import save_histogram, save_moments, summarise
 
     if data_dir is None and (limit is not None or split != "train"):
         raise ValueError("--split and --limit say how --data-dir is opened; give it as well")
@@ -102,6 +103,11 @@ def _feature_map(
     from fctfast.models import load_model
     from fctfast.report import save_feature_map
 
+    if not (place / PROBE_FILE).is_file():
+        raise ValueError(
+            f"--data-dir: the probe of this audit is not in {place}; give the run folder that the "
+            "audit was made in"
+        )
     probe, info = load_model(str(place / PROBE_FILE))
     seed = int(found.settings["seed"])
     size = info.image_size
@@ -155,8 +161,10 @@ def _lines(result: dict[str, Any], folder: Path) -> list[str]:
             "D_c still as labelled": common.percent(repair["clean_still_predicted"]),
         }
         lines += ["Repair", *common.table(shares)]
-    if "secure" in result.get("metrics", {}):
-        lines += dst.lines_of(result["metrics"]["secure"])
+    # metrics.json, which the command writes, says more.
+    secure = result.get("metrics", {}).get("secure", result.get("secure"))
+    if secure is not None:
+        lines += dst.lines_of(secure)
     for role, measured in result.get("metrics", {}).get("models", {}).items():
         numbers = {
             name: common.percent(measured.get(name))

@@ -51,7 +51,7 @@ def earlier_detection(run_folder: Path) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    from fctfast.report import find_detection
+    from fctfast.defend import find_detection
 
     found = find_detection(run_folder)
     if found is None:

@@ -14,7 +14,7 @@ from fctfast.defend.classifier import ClassifierSettings, train_classifier
 from fctfast.defend.dbr import DBR, DBRConfig, Repaired
 from fctfast.defend.dst import DST, DSTConfig, Secured
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
-from fctfast.defend.given import parts
+from fctfast.defend.given import find_detection, parts
 from fctfast.defend.losses import (
     Contrastive,
     JointRemoval,
@@ -38,6 +38,7 @@ __all__ = [
     "RemovalSettings",
     "Repaired",
     "Secured",
+    "find_detection",
     "l_relearn",
     "l_unlearn",
     "parts",

@@ -20,6 +20,7 @@ from fctfast.defend.given import (
     check_same_data,
     describe_own,
     given_model,
+    keep_given,
     parts,
     state_file,
     with_paper_share,
@@ -216,7 +217,9 @@ class DBR:
             progress=progress, device=device,
         )  # fmt: skip
         detection, paper_share = with_paper_share(detection)
-        if paper_share and given is None and folder is not None:
+        if folder is not None and given is not None:
+            keep_given(detection, folder)
+        elif folder is not None and paper_share:
             detection.save(folder / DETECT_FOLDER)  # what is reported of this run
         known, poisoned = parts(images, detection.split)
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}

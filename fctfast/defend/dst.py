@@ -13,7 +13,13 @@ from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.defend.classifier import ClassifierSettings, train_classifier
 from fctfast.defend.extractor import ExtractorSettings, train_extractor
-from fctfast.defend.given import audited, check_same_data, paper_labels, state_file
+from fctfast.defend.given import (
+    audited,
+    check_same_data,
+    keep_given,
+    paper_labels,
+    state_file,
+)
 from fctfast.defend.removal import kept_shares
 from fctfast.detect import Detection, DetectSettings
 from fctfast.detect.audit import MODES
@@ -82,16 +88,26 @@ class DSTConfig:
     @property
     def title(self) -> str:
         """What the paper calls this combination of losses."""
-        pair = (self.extractor.learning, self.classifier.loss)
-        known = {
-            ("ss-ctl", "mce"): "D-ST", ("ctl", "ce"): "Baseline1", ("s-ctl", "ce"): "Baseline2"
-        }  # fmt: skip
-        return known.get(pair, " + ".join(pair).upper())
+        return title_of(self.extractor.learning, self.classifier.loss)
 
     @property
     def needs_detection(self) -> bool:
         """False for the paper's Baseline1 and Baseline2, which trust all labels or none."""
         return self.extractor.learning == "ss-ctl" or self.classifier.loss == "mce"
+
+
+def title_of(extractor: str, classifier: str) -> str:
+    """What the paper calls a combination of losses.
+
+    Args:
+        extractor: loss of stage 1.
+        classifier: loss of stage 2.
+    """
+    pair = (extractor, classifier)
+    known = {
+        ("ss-ctl", "mce"): "D-ST", ("ctl", "ce"): "Baseline1", ("s-ctl", "ce"): "Baseline2"
+    }  # fmt: skip
+    return known.get(pair, " + ".join(pair).upper())
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,11 +211,14 @@ class DST:
         mean, std = normalisation(images, None, config.detect.mean, config.detect.std)
         clean = poisoned = None
         if config.needs_detection:
+            given = detection
             detection = audited(
                 images, config.detect, detection, mode=config.mode, out=folder, seed=seed,
                 progress=progress, device=device,
             )  # fmt: skip
             clean, poisoned = _members(images, detection)
+            if folder is not None and given is not None:
+                keep_given(detection, folder)
             if progress is not None and (note := paper_labels(detection)):
                 progress.note(f"D-ST: {note}")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,31 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fctfast import io
 from fctfast.data import ImageSet
 from fctfast.detect import Detection, DetectSettings, Split, detect
+from fctfast.detect.detection import RESULT_FILE
 from fctfast.detect.scores import PathLike
 from fctfast.detect.shares import AUTO, PAPER
 from fctfast.models import ModelInfo, load_model
 from fctfast.train import Progress
 
 DETECT_FOLDER = "detect"
+
+
+def find_detection(folder: PathLike) -> Path | None:
+    """Find the detection of a run folder.
+
+    Args:
+        folder: of detect (the detection lies in it), or of dbr or dst (in its folder ``detect``).
+
+    Returns:
+        The folder of the detection, or None.
+    """
+    for place in (Path(folder), Path(folder) / DETECT_FOLDER):
+        if (place / RESULT_FILE).is_file():
+            return place
+    return None
 
 
 def given_model(
@@ -84,7 +102,7 @@ def audited(
     Args:
         images: the suspicious set.
         settings: of the audit.
-        detection: an earlier one, its folder, or None.
+        detection: an earlier one, the folder of its run, or None.
         mode: "robust" or "published".
         out: run folder; the audit's own lies in it. None: nothing is written.
         seed: key of all randomness.
@@ -106,9 +124,31 @@ def audited(
             out=None if out is None else out / DETECT_FOLDER,
         )
     if not isinstance(detection, Detection):
-        detection = Detection.load(detection)
+        detection = Detection.load(find_detection(detection) or detection)
     check_same_data(detection, images)
     return detection
+
+
+def keep_given(detection: Detection, folder: Path) -> None:
+    """Save the detection that a run was given where it would have saved its own.
+
+    Args:
+        detection: as the run uses it.
+        folder: of the run.
+
+    Raises:
+        ValueError: another one lies there.
+    """
+    place = folder / DETECT_FOLDER
+    if (place / RESULT_FILE).is_file():
+        both = (io.read_json(place / RESULT_FILE), detection.summary())
+        if len({json.dumps(one, sort_keys=True) for one in both}) > 1:
+            raise ValueError(
+                f"{place} holds another audit than the one that is given, or another split of it; "
+                "choose a new folder"
+            )
+        return
+    detection.save(place)
 
 
 def state_file(folder: Path | None, stage: str) -> Path | None:

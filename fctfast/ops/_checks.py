@@ -37,14 +37,26 @@ def choice(op: str, name: str, value: object, allowed: Sequence[str]) -> None:
 
 def per_channel(op: str, name: str, value: float | Sequence[float], channels: int) -> list[float]:
     """Return one float a channel from a number or a sequence of `channels` numbers."""
-    if isinstance(value, (int, float)):
-        return [float(value)] * channels
-    numbers = [float(v) for v in value]
-    if len(numbers) != channels:
+    given = (
+        [float(value)] * channels if isinstance(value, (int, float)) else numbers(op, name, value)
+    )
+    if len(given) != channels:
         raise ValueError(
-            f"{op}: expected {name} of {channels} values, one a channel, got {len(numbers)}"
+            f"{op}: expected {name} of {channels} values, one a channel, got {len(given)}"
         )
-    return numbers
+    if not all(math.isfinite(one) for one in given):
+        raise ValueError(f"{op}: expected finite {name}, got {value}")
+    return given
+
+
+def numbers(op: str, name: str, value: Any) -> list[float]:
+    """Return a sequence of numbers, of whatever type, as floats."""
+    if not isinstance(value, str):
+        try:
+            return [float(one) for one in value]
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"{op}: expected {name} to be a sequence of numbers, got {value!r}")
 
 
 def whole(op: str, name: str, value: Any) -> int:
@@ -111,9 +123,9 @@ def side_limit(op: str, height: int, width: int) -> None:
         )
 
 
-def signed64(seed: int) -> int:
-    """Return the int64 with the last 64 bits of any int, as schemas take it."""
-    return (seed + 2**63) % 2**64 - 2**63
+def signed64(op: str, seed: Any) -> int:
+    """Return the int64 with the last 64 bits of any whole number, as schemas take it."""
+    return (whole(op, "seed", seed) + 2**63) % 2**64 - 2**63
 
 
 def frame_limit(op: str, height: int, width: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from fctfast.ops import _library  # noqa: F401  (registers the op)
 from fctfast.ops._checks import (
     image_size,
+    numbers,
     require_tensor,
     shape_of,
     side_limit,
@@ -102,9 +103,10 @@ def sample_contrastive(
     if min(height, width) < 1:
         raise ValueError(f"{op}: expected sides of at least one pixel, got {height} x {width}")
     side_limit(op, height, width)
-    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+    area, reaches = numbers(op, "scale", scale), numbers(op, "jitter", jitter)
+    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
         raise ValueError(f"{op}: expected 0 < scale[0] <= scale[1] <= 1, got {scale}")
-    if len(jitter) != 4 or not all(0 <= reach <= 1 for reach in jitter) or jitter[3] > 0.5:
+    if len(reaches) != 4 or not all(0 <= reach <= 1 for reach in reaches) or reaches[3] > 0.5:
         raise ValueError(
             f"{op}: expected jitter of four reaches in [0, 1], that of hue at most .5, got {jitter}"
         )
@@ -113,7 +115,7 @@ def sample_contrastive(
         if not 0 <= share <= 1:
             raise ValueError(f"{op}: expected {name} in [0, 1], got {share}")
     params: Tensor = torch.ops.fctfast.sample_contrastive(
-        ids, signed64(seed), epoch, views, height, width, list(scale), list(jitter),
+        ids, signed64(op, seed), epoch, views, height, width, area, reaches,
         float(jitter_share),
         float(grey_share),
         float(flip_share),

@@ -83,7 +83,7 @@ def sample_rotate_affine(
     side_limit(op, height, width)
     params: Tensor = torch.ops.fctfast.sample_rotate_affine(
         ids,
-        signed64(seed),
+        signed64(op, seed),
         draws.start,
         len(draws),
         float(degrees),

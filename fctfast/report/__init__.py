@@ -9,13 +9,12 @@ from fctfast.report.histogram import save_histogram
 from fctfast.report.metrics import auroc, split_quality
 from fctfast.report.moments import save_moments
 from fctfast.report.preview import is_preview, save_preview
-from fctfast.report.summary import find_detection, summarise
+from fctfast.report.summary import summarise
 from fctfast.report.suspicious import save_contact_sheet, save_suspicious_list
 
 __all__ = [
     "auroc",
     "evaluate",
-    "find_detection",
     "is_preview",
     "save_contact_sheet",
     "save_feature_map",

@@ -7,26 +7,12 @@ from typing import Any
 
 from fctfast import io
 from fctfast.attacks.truth import Truth
-from fctfast.defend.given import DETECT_FOLDER
+from fctfast.defend.dst import title_of
+from fctfast.defend.given import find_detection
 from fctfast.detect import Detection
 from fctfast.report.metrics import split_quality
 
-RUN, METRICS, REPAIR = "run.json", "metrics.json", "repair.json"
-
-
-def find_detection(folder: str | Path) -> Path | None:
-    """Find the detection of a run folder.
-
-    Args:
-        folder: of detect (the detection lies in it), or of dbr or dst (in its folder ``detect``).
-
-    Returns:
-        The folder of the detection, or None.
-    """
-    for place in (Path(folder), Path(folder) / DETECT_FOLDER):
-        if (place / "detection.json").is_file():
-            return place
-    return None
+RUN, METRICS, REPAIR, SECURE = "run.json", "metrics.json", "repair.json", "secure.json"
 
 
 def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
@@ -38,7 +24,8 @@ def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
 
     Returns:
         What is there of: run (settings, versions, status), detection (split, verdict, counts),
-        quality (against the truth), repair (passes, shares), metrics, and the list of files.
+        quality (against the truth), repair or secure (passes, shares), metrics, and the list of
+        files.
 
     Raises:
         FileNotFoundError: the folder is missing or holds no results.
@@ -61,6 +48,8 @@ def summarise(folder: str | Path, truth: Truth | None = None) -> dict[str, Any]:
             result["quality"] = split_quality(detection.scores, detection.split, truth)
     if (folder / REPAIR).is_file():
         result["repair"] = _repair(io.read_json(folder / REPAIR))
+    if (folder / SECURE).is_file():
+        result["secure"] = _secure(io.read_json(folder / SECURE))
     if (folder / METRICS).is_file():
         result["metrics"] = io.read_json(folder / METRICS)
     if not result:
@@ -79,4 +68,17 @@ def _repair(raw: dict[str, Any]) -> dict[str, Any]:
         "passes": raw.get("passes"),
         "poison_still_predicted": kept.get("dp_kept"),
         "clean_still_predicted": kept.get("dc_kept"),
+    }
+
+
+def _secure(raw: dict[str, Any]) -> dict[str, Any]:
+    passes, kept = raw["history"], raw["kept"]
+    settings = raw["settings"]
+    return {
+        "run": title_of(settings["extractor"]["learning"], settings["classifier"]["loss"]),
+        "extractor_passes": len(passes["extractor"]),
+        "extractor_loss": passes["extractor"][-1]["loss"] if passes["extractor"] else None,
+        "classifier_passes": len(passes["classifier"]),
+        "poison_still_predicted": kept["dp_kept"],
+        "clean_still_predicted": kept["dc_kept"],
     }

@@ -21,7 +21,7 @@ from fctfast.train.recipes import (
     load_recipe,
     recipe_names,
 )
-from fctfast.train.run_folder import RunFolder, maybe_run_folder
+from fctfast.train.run_folder import RunFolder
 from fctfast.train.settings import (
     AugmentSettings,
     Budget,
@@ -56,7 +56,6 @@ __all__ = [
     "fit",
     "load_recipe",
     "make_progress",
-    "maybe_run_folder",
     "normalise",
     "predict",
     "recipe_names",

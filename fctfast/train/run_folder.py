@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -238,23 +237,6 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-
-@contextmanager
-def maybe_run_folder(
-    path: str | Path | None,
-    *,
-    command: str,
-    settings: Any,
-    seed: int,
-    data: str | Mapping[str, str],
-) -> Iterator[RunFolder | None]:
-    """Open a run folder, or nothing when ``path`` is None (the Python API without ``out=``)."""
-    if path is None:
-        yield None
-        return
-    with RunFolder(path, command=command, settings=settings, seed=seed, data=data) as run:
-        yield run
 
 
 def _plain(settings: Any) -> Any:

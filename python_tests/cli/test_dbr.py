@@ -99,7 +99,9 @@ def test_checkpoint_skips_base_training_and_detection_is_reused(
     )
     assert result.exit_code == 0, result.stderr
     assert not (out / "base-state.safetensors").exists()
-    assert not (out / "detect").exists()
+    # The audit as it was given, and no probe: none was trained.
+    assert (out / "detect" / "scores.parquet").exists()
+    assert not list((out / "detect").glob("probe*"))
     again = (out / "repaired.safetensors").read_bytes()
     assert again == (repaired / "repaired.safetensors").read_bytes()
 

@@ -137,7 +137,7 @@ def test_published_mode_cannot_fail_on_suspicious(
         "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.exit_code == 2
-    assert "--mode published gives no verdict" in done.stderr
+    assert "an audit of --mode published gives no verdict" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -49,7 +49,11 @@ def test_it_trains_a_secure_model_on_an_earlier_audit(
     reported = invoke("report", out)
     assert reported.exit_code == 0
     assert "Training, D-ST" in reported.stdout
+    assert "Audit" in reported.stdout  # the earlier one, as it was split here
     assert "secure.safetensors" in again.stdout
+    for folder, flagged in ((out, 15), (tmp_path / "anew", 30)):
+        told = invoke("evaluate", "--poisoned", data, "--detection", folder, "--json")
+        assert json.loads(told.stdout)["detection"]["poison_size"] == flagged
     # Another loss is another run.
     other = invoke(*command, "--detection", audit, "--lambda-p", "0.5", "-q")
     assert other.exit_code == 2
@@ -76,7 +80,8 @@ def test_a_baseline_has_no_audit(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--extractor", "simclr"], "learning: expected one of ss-ctl, s-ctl, ctl, got 'simclr'"),
+        (["--extractor", "simclr"], "--extractor: expected one of ss-ctl, s-ctl, ctl, got"),
+        (["--classifier", "mse"], "--classifier: expected one of mce, ce, got 'mse'"),
         (["--lambda-p", "-1"], "lambda_p: expected at least 0"),
         (
             ["--extractor", "ctl", "--classifier", "ce", "--detection", "RUN"],

@@ -21,8 +21,9 @@ from fctfast.defend import (
     ExtractorSettings,
     Secured,
 )
-from fctfast.detect import PoisonRate
+from fctfast.detect import Detection, PoisonRate
 from fctfast.models import load_model
+from fctfast.report import summarise
 from fctfast.train import Budget, FitSettings, SGDSettings, ViewSettings, predict
 from fctfast.train.progress import Quiet
 from fctfast.train.recipes import ModelSettings
@@ -112,6 +113,42 @@ def test_what_is_written_loads(finished: tuple[Secured, Path]) -> None:
     assert all(0 <= r["accuracy"] <= 1 for r in written["history"]["classifier"])
 
 
+def test_a_folder_holds_the_detection_that_was_given(
+    small_set: ImageSet, secure: DSTConfig, finished: tuple[Secured, Path], tmp_path: Path
+) -> None:
+    # The folder of a run that has a detection is as good as the detection's own.
+    found = Detection.load(finished[1] / "detect")
+    other = found.resplit(0.3, 0.1)
+    DST(secure).run(small_set, detection=finished[1], seed=2, out=tmp_path / "same")
+    DST(secure).run(small_set, detection=other, seed=2, out=tmp_path / "other")
+    for folder, used in (("same", found), ("other", other)):
+        kept = Detection.load(tmp_path / folder / "detect")
+        assert torch.equal(kept.split.clean, used.split.clean)
+        assert torch.equal(kept.split.poisoned, used.split.poisoned)
+    before = {p: p.read_bytes() for p in sorted((tmp_path / "same").rglob("*")) if p.is_file()}
+    with pytest.raises(ValueError, match="holds another audit than the one that is given"):
+        DST(secure).run(small_set, detection=other, seed=2, out=tmp_path / "same")
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_summary_knows_runs_of_python(
+    small_set: ImageSet, secure: DSTConfig, finished: tuple[Secured, Path], tmp_path: Path
+) -> None:
+    whole = summarise(finished[1])
+    assert whole["detection"]["samples"] == len(small_set)
+    assert whole["secure"]["run"] == "D-ST"
+    assert whole["secure"]["extractor_passes"] == whole["secure"]["classifier_passes"] == 2
+    assert whole["secure"]["poison_still_predicted"] == finished[0].kept["dp_kept"]
+    baseline = replace(
+        secure, extractor=replace(secure.extractor, learning="ctl"),
+        classifier=replace(secure.classifier, loss="ce"),
+    )  # fmt: skip
+    DST(baseline).run(small_set, out=tmp_path)
+    plain = summarise(tmp_path)
+    assert "detection" not in plain
+    assert plain["secure"]["run"] == "Baseline1"
+
+
 def test_a_kill_in_the_middle_changes_nothing(
     small_set: ImageSet,
     secure: DSTConfig,
@@ -163,6 +200,7 @@ def test_another_d_c_does_not_go_on_with_the_old_state(
     assert detection is not None
     DST(secure).run(small_set, out=tmp_path, seed=2, detection=detection)
     other = replace(detection, split=detection.scores.split(0.4, 0.1))
+    (tmp_path / "detect" / "detection.json").unlink()  # which would be refused before that
     with pytest.raises(ValueError, match="targets"):
         DST(secure).run(small_set, out=tmp_path, seed=2, detection=other)
 

@@ -237,7 +237,8 @@ def test_opcheck_and_compile() -> None:
         ({"images": images(2, 0, 8)}, ValueError, "at least one pixel"),
         ({"size": 8}, ValueError, r"size \(height, width\) in whole pixels, got 8"),
         ({"size": (8.0, 8)}, ValueError, "whole pixels"),
-        ({"std": float("nan")}, ValueError, "std without zeros"),
+        ({"std": float("nan")}, ValueError, "expected finite std, got nan"),
+        ({"std": (0.2, 0.0, 0.2)}, ValueError, "std without zeros"),
         ({"layout": "hwc"}, ValueError, "layout='nhwc' or 'nchw'"),
     ],
 )

@@ -275,6 +275,8 @@ def test_opcheck_and_compile() -> None:
         ({"params": torch.zeros(3, 3)}, ValueError, r"expected params \[2, 3\] or \[K, 2, 3\]"),
         ({"params": torch.zeros(2, 2)}, ValueError, r"angle, dx, dy"),
         ({"mean": (0.1, 0.2)}, ValueError, "expected mean of 3 values, one a channel, got 2"),
+        ({"mean": "a"}, TypeError, "expected mean to be a sequence of numbers, got 'a'"),
+        ({"mean": (0.1, 0.2, float("nan"))}, ValueError, "expected finite mean"),
         ({"std": (0.1, 0.2, 0.0)}, ValueError, "expected std without zeros"),
         ({"layout": "hwc"}, ValueError, "expected layout='nhwc' or 'nchw', got 'hwc'"),
         ({"dtype": torch.float64}, TypeError, "expected dtype float32, bfloat16 or float16"),

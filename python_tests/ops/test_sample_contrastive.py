@@ -90,6 +90,9 @@ def test_opcheck() -> None:
         ({"scale": (0.5,)}, ValueError, r"0 < scale\[0\]"),
         ({"epoch": 2**32}, ValueError, r"epoch < 2\^32"),
         ({"jitter": (0.4, 0.4, 0.4, 0.6)}, ValueError, "that of hue at most .5"),
+        ({"scale": 0.5}, TypeError, "scale to be a sequence of numbers, got 0.5"),
+        ({"jitter": 0.4}, TypeError, "jitter to be a sequence of numbers, got 0.4"),
+        ({"seed": 0.5}, TypeError, "seed to be a whole number, got 0.5"),
         ({"grey_share": 1.5}, ValueError, "grey_share in"),
     ],
 )

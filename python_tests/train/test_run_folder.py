@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fctfast import io
-from fctfast.train import FitSettings, RunFolder, SGDSettings, maybe_run_folder
+from fctfast.train import FitSettings, RunFolder, SGDSettings
 
 
 def _open(path: Path, **other: Any) -> RunFolder:
@@ -144,11 +144,6 @@ def test_the_history_replaces_the_rows_of_a_fit(tmp_path: Path) -> None:
             {"fit": "probe", "pass": 0, "loss": 0.5, "lr": None},
             {"fit": "probe", "pass": 1, "loss": 0.25, "lr": None},
         ]
-
-
-def test_without_a_path_there_is_no_folder() -> None:
-    with maybe_run_folder(None, command="x", settings={}, seed=0, data="f") as run:
-        assert run is None
 
 
 def test_settings_that_json_cannot_hold_are_an_error(tmp_path: Path) -> None:
