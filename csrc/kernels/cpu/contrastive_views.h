@@ -16,8 +16,25 @@
 
 namespace fctfast::cpu {
 
-using Floats = Lanes<float>::Vector;
-constexpr int64_t kColourRun = 1024;  // pixels; three planes of them are 12 KB
+// Pixels side by side, as many as a register holds: colours are made by comparisons and choices,
+// and GCC takes those of wider vectors apart, one number at a time.
+#if defined(__AVX512F__)
+constexpr int64_t kPixels = 16;
+#elif defined(__AVX2__)
+constexpr int64_t kPixels = 8;
+#else
+constexpr int64_t kPixels = 4;
+#endif
+typedef float Floats __attribute__((vector_size(kPixels * sizeof(float))));
+typedef int32_t Integers __attribute__((vector_size(kPixels * sizeof(int32_t))));
+constexpr int64_t kColourRun = 64 * kPixels;  // three planes of them are 3 to 12 KB
+
+inline Floats load_pixels(const float* p) {
+  Floats v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store_pixels(float* p, Floats v) { __builtin_memcpy(p, &v, sizeof v); }
 
 // The taps of every output along one axis, as many for each, so that outputs side by side are made
 // together.
@@ -62,12 +79,10 @@ struct Resampling {
 
 template <typename T>
 class ContrastiveView {
-  using Integers = LaneMask<float>::Integers;
-
  public:
   explicit ContrastiveView(const ContrastiveViewsArgs& a)
       : a_(a),
-        plane_((a.out_height * a.out_width + 15) / 16 * 16),
+        plane_((a.out_height * a.out_width + kPixels - 1) / kPixels * kPixels),
         planes_(static_cast<size_t>(a.channels * plane_)),
         row_(static_cast<size_t>(a.channels * a.width)),
         rows_(static_cast<size_t>(a.channels * a.height * a.out_width)),
@@ -139,33 +154,33 @@ class ContrastiveView {
 
   // Steps [begin, end) on `count` pixels; returns the sum of their greys afterwards, in kGreySteps.
   int64_t walk(int64_t start, int64_t count, const ViewPlan& plan, int begin, int end, float mean) {
-    Integers greys = {};
+    Integers greys = {}, number = {};
+    for (int32_t k = 0; k < kPixels; ++k) number[k] = k;
     const bool colours = a_.channels == 3;
-    for (int64_t i = start; i < start + count; i += 16) {
+    for (int64_t i = start; i < start + count; i += kPixels) {
       Colour<Floats> x;
-      x.r = load_lanes(plane(0) + i);
-      x.g = colours ? load_lanes(plane(1) + i) : x.r;
-      x.b = colours ? load_lanes(plane(2) + i) : x.r;
+      x.r = load_pixels(plane(0) + i);
+      x.g = colours ? load_pixels(plane(1) + i) : x.r;
+      x.b = colours ? load_pixels(plane(2) + i) : x.r;
       for (int step = begin; step < end; ++step) x = colour_step(x, plan, step, mean, colours);
-      store_lanes(plane(0) + i, x.r);
+      store_pixels(plane(0) + i, x.r);
       if (colours) {
-        store_lanes(plane(1) + i, x.g);
-        store_lanes(plane(2) + i, x.b);
+        store_pixels(plane(1) + i, x.g);
+        store_pixels(plane(2) + i, x.b);
       }
-      Floats grey = grey_of(x, colours);
-      if (i + 16 > start + count) grey = LaneMask<float>(0, start + count - i)(grey);
-      greys += __builtin_convertvector(grey * kGreySteps, Integers);
+      const Integers inside = number < static_cast<int32_t>(start + count - i);
+      greys += inside & __builtin_convertvector(grey_of(x, colours) * kGreySteps, Integers);
     }
-    int64_t total = 0;  // one lane of a run stays below 2^31, sixteen do not
-    for (int64_t lane = 0; lane < 16; ++lane) total += greys[lane];
+    int64_t total = 0;  // one lane of a run stays below 2^31, all of them do not
+    for (int64_t k = 0; k < kPixels; ++k) total += greys[k];
     return total;
   }
 
   void drain(int64_t start, int64_t count) {
-    for (int64_t i = start; i < start + count; i += 16) {
+    for (int64_t i = start; i < start + count; i += kPixels) {
       const Floats grey = grey_of<Floats>(
-          {load_lanes(plane(0) + i), load_lanes(plane(1) + i), load_lanes(plane(2) + i)}, true);
-      for (int64_t c = 0; c < 3; ++c) store_lanes(plane(c) + i, grey);
+          {load_pixels(plane(0) + i), load_pixels(plane(1) + i), load_pixels(plane(2) + i)}, true);
+      for (int64_t c = 0; c < 3; ++c) store_pixels(plane(c) + i, grey);
     }
   }
 
