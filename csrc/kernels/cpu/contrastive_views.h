@@ -18,15 +18,9 @@ namespace fctfast::cpu {
 
 // Pixels side by side, as many as a register holds: colours are made by comparisons and choices,
 // and GCC takes those of wider vectors apart, one number at a time.
-#if defined(__AVX512F__)
-constexpr int64_t kPixels = 16;
-#elif defined(__AVX2__)
-constexpr int64_t kPixels = 8;
-#else
-constexpr int64_t kPixels = 4;
-#endif
-typedef float Floats __attribute__((vector_size(kPixels * sizeof(float))));
-typedef int32_t Integers __attribute__((vector_size(kPixels * sizeof(int32_t))));
+using Floats = Register<float>::Vector;
+using Integers = Register<int32_t>::Vector;
+constexpr int64_t kPixels = Register<float>::kCount;
 constexpr int64_t kColourRun = 64 * kPixels;  // three planes of them are 3 to 12 KB
 
 inline Floats load_pixels(const float* p) {

@@ -17,15 +17,13 @@ inline Vector<T> pool_group(const T* p, int64_t channels, int64_t pixels, const 
   // The tail is loaded with the values before it (or, in small maps, behind it), which the mask
   // drops: a loop over single values would cost more than all full loads.
   const bool back = pixels >= 16;
-  const LaneMask<T> mask(back ? 16 - tail : 0, back ? 16 : tail);
+  const auto mask = LaneMask<T>(back ? 16 - tail : 0, back ? 16 : tail).bits;
   for (int64_t c = 0; c < channels; ++c, p += pixels) {
-    for (int64_t i = 0; i + 16 <= pixels; i += 16) sums[c] += load_lanes(p + i);
-    if (tail == 0) continue;
-    if (back) {
-      sums[c] += mask(load_lanes(p + pixels - 16));
-    } else {
-      sums[c] += p + 16 <= end ? mask(load_lanes(p)) : load_lanes(p, pixels);
-    }
+    Vector<T> sum = {};
+    for (int64_t i = 0; i + 16 <= pixels; i += 16) sum += load_lanes(p + i);
+    if (tail > 0 && back) sum += load_lanes(p + pixels - 16) & mask;
+    if (!back) sum += p + 16 <= end ? load_lanes(p) & mask : load_lanes(p, pixels);
+    sums[c] = sum;
   }
   return totals(sums);
 }
@@ -36,12 +34,15 @@ inline void pool_row(const FeatureDistanceArgs& a, int64_t row, Accumulator<T>* 
   using Acc = Accumulator<T>;
   const T* p = static_cast<const T*>(a.features) + row * a.width * a.pixels;
   const Acc count = static_cast<Acc>(a.pixels);
+  if (a.pixels == 1) {
+    for (int64_t c = 0; c < a.width; ++c) pooled[c] = widen(p[c]);
+    return;
+  }
   if (a.pixels_last) {
     const T* end = static_cast<const T*>(a.features) + (1 + a.draws) * a.batch * a.width * a.pixels;
     for (int64_t c = 0; c < a.width; c += 16) {
       const int64_t n = a.width - c < 16 ? a.width - c : 16;
-      const Vector<T> sums = pool_group<T>(p + c * a.pixels, n, a.pixels, end) / count;
-      for (int64_t j = 0; j < n; ++j) pooled[c + j] = sums[j];
+      store_lanes(pooled + c, pool_group<T>(p + c * a.pixels, n, a.pixels, end) / count, n);
     }
     return;
   }
@@ -50,8 +51,7 @@ inline void pool_row(const FeatureDistanceArgs& a, int64_t row, Accumulator<T>* 
     Vector<T> sum = {};
     for (int64_t i = 0; i < a.pixels; ++i)
       sum += n == 16 ? load_lanes(p + i * a.width + c) : load_lanes(p + i * a.width + c, n);
-    sum /= count;
-    for (int64_t j = 0; j < n; ++j) pooled[c + j] = sum[j];
+    store_lanes(pooled + c, sum / count, n);
   }
 }
 
@@ -75,21 +75,20 @@ void feature_distance(const FeatureDistanceArgs& a, int64_t begin, int64_t end) 
     const Acc* u = pooled_row<T>(a, sample, first);
     for (int64_t draw = 0; draw < a.draws; ++draw) {
       const Acc* v = pooled_row<T>(a, (draw + 1) * a.batch + sample, second);
-      Lanes<Acc> even, odd;
+      Lanes<Acc> even = {}, odd = {};
       int64_t c = 0;
       for (; c + 32 <= a.width; c += 32) {
         const auto d0 = load_lanes(u + c) - load_lanes(v + c);
         const auto d1 = load_lanes(u + c + 16) - load_lanes(v + c + 16);
-        even.value += d0 * d0;
-        odd.value += d1 * d1;
+        even += d0 * d0;
+        odd += d1 * d1;
       }
       for (; c < a.width; c += 16) {
         const int64_t n = a.width - c < 16 ? a.width - c : 16;
         const auto d = load_lanes(u + c, n) - load_lanes(v + c, n);
-        even.value += d * d;
+        even += d * d;
       }
-      even.value += odd.value;
-      distance[draw * a.batch + sample] = even.total() * static_cast<Acc>(a.scale);
+      distance[draw * a.batch + sample] = total(even + odd) * static_cast<Acc>(a.scale);
     }
   }
 }
@@ -97,10 +96,13 @@ void feature_distance(const FeatureDistanceArgs& a, int64_t begin, int64_t end) 
 template <typename T>
 inline void spread_row(const FeatureDistanceArgs& a, int64_t row, const Accumulator<T>* pooled) {
   T* out = static_cast<T*>(a.grad_features) + row * a.width * a.pixels;
-  const int64_t pixels = a.pixels_last ? 1 : a.pixels, repeats = a.pixels_last ? a.pixels : 1;
-  for (int64_t i = 0; i < pixels; ++i)
-    for (int64_t c = 0; c < a.width; ++c, out += repeats)
-      std::fill(out, out + repeats, narrow<T>(pooled[c]));
+  if (a.pixels_last && a.pixels > 1) {
+    for (int64_t c = 0; c < a.width; ++c, out += a.pixels)
+      std::fill(out, out + a.pixels, narrow<T>(pooled[c]));
+    return;
+  }
+  for (int64_t i = 0; i < a.pixels; ++i, out += a.width)
+    for (int64_t c = 0; c < a.width; ++c) out[c] = narrow<T>(pooled[c]);
 }
 
 template <typename T>

@@ -1,44 +1,100 @@
-// Sixteen partial sums in a fixed order: the same additions on every instruction set, so the
-// result does not depend on the machine's vector width (built without contraction).
+// Sixteen numbers side by side, in as many registers as they fill: the same additions in the same
+// order on every instruction set, so the result does not depend on the machine's vector width
+// (built without contraction).
+//
+// The halves are members, down to what one register holds. A single vector type of sixteen would
+// say the same, and GCC keeps one that is wider than a register in memory.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "../scalar_types.h"
 
-namespace fctfast {
+namespace fctfast::cpu {
+
+#if defined(__AVX512F__)
+constexpr int kRegisterBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kRegisterBytes = 32;
+#else
+constexpr int kRegisterBytes = 16;
+#endif
 
 template <typename Acc>
-struct Lanes {
-  static constexpr int64_t kCount = 16;
-  typedef Acc Vector __attribute__((vector_size(kCount * sizeof(Acc))));
-  Vector value = {};
+struct Register {
+  static constexpr int kCount = kRegisterBytes / static_cast<int>(sizeof(Acc));
+  typedef Acc Vector __attribute__((vector_size(kRegisterBytes)));
+};
 
-  // Always the same tree: 8 + 8, 4 + 4, 2 + 2, 1 + 1.
-  Acc total() const {
-    Acc part[kCount];
-    for (int64_t i = 0; i < kCount; ++i) part[i] = value[i];
-    for (int64_t half = kCount / 2; half > 0; half /= 2)
-      for (int64_t i = 0; i < half; ++i) part[i] += part[i + half];
-    return part[0];
+template <typename Acc, int N = 16, bool = (N > Register<Acc>::kCount)>
+struct Lanes {
+  using Half = Lanes<Acc, N / 2>;
+  Half low, high;
+
+  template <typename T>
+  static Lanes load(const T* p) {
+    return {Half::load(p), Half::load(p + N / 2)};
+  }
+  void store(Acc* p) const {
+    low.store(p);
+    high.store(p + N / 2);
+  }
+  Lanes operator+(const Lanes& o) const { return {low + o.low, high + o.high}; }
+  Lanes operator-(const Lanes& o) const { return {low - o.low, high - o.high}; }
+  Lanes operator*(const Lanes& o) const { return {low * o.low, high * o.high}; }
+  Lanes operator/(Acc x) const { return {low / x, high / x}; }
+  Lanes& operator+=(const Lanes& o) { return *this = *this + o; }
+
+  // Bits of the mask: all or none of a lane's.
+  template <typename Mask>
+  Lanes operator&(const Mask& mask) const {
+    return {low & mask.low, high & mask.high};
+  }
+};
+
+template <typename Acc, int N>
+struct Lanes<Acc, N, false> {
+  typedef Acc Vector __attribute__((vector_size(N * sizeof(Acc))));
+  Vector value;
+
+  template <typename T>
+  static Lanes load(const T* p) {
+    Lanes made;
+    if constexpr (std::is_same_v<T, Acc>) {
+      __builtin_memcpy(&made.value, p, sizeof made.value);
+    } else {
+      Acc wide[N];
+      for (int i = 0; i < N; ++i) wide[i] = widen(p[i]);
+      __builtin_memcpy(&made.value, wide, sizeof made.value);
+    }
+    return made;
+  }
+  void store(Acc* p) const { __builtin_memcpy(p, &value, sizeof value); }
+  Lanes operator+(const Lanes& o) const { return {value + o.value}; }
+  Lanes operator-(const Lanes& o) const { return {value - o.value}; }
+  Lanes operator*(const Lanes& o) const { return {value * o.value}; }
+  Lanes operator/(Acc x) const { return {value / x}; }
+  Lanes& operator+=(const Lanes& o) { return *this = *this + o; }
+
+  template <typename Mask>
+  Lanes operator&(const Mask& mask) const {
+    auto bits = mask.value;
+    __builtin_memcpy(&bits, &value, sizeof bits);
+    bits &= mask.value;
+    Lanes made;
+    __builtin_memcpy(&made.value, &bits, sizeof bits);
+    return made;
   }
 };
 
 template <typename T>
-using Vector = typename Lanes<Accumulator<T>>::Vector;
+using Vector = Lanes<Accumulator<T>>;
 
 template <typename T>
 inline Vector<T> load_lanes(const T* p) {
-  Vector<T> v;
-  if constexpr (std::is_same_v<T, Accumulator<T>>) {
-    __builtin_memcpy(&v, p, sizeof v);
-  } else {
-    Accumulator<T> wide[16];
-    for (int i = 0; i < 16; ++i) wide[i] = widen(p[i]);
-    __builtin_memcpy(&v, wide, sizeof v);
-  }
-  return v;
+  return Vector<T>::load(p);
 }
 
 // The first `count` lanes; zero beyond.
@@ -46,53 +102,87 @@ template <typename T>
 inline Vector<T> load_lanes(const T* p, int64_t count) {
   Accumulator<T> wide[16] = {};
   for (int64_t i = 0; i < count; ++i) wide[i] = widen(p[i]);
-  Vector<T> v;
-  __builtin_memcpy(&v, wide, sizeof v);
-  return v;
+  return Vector<T>::load(wide);
 }
 
-template <typename T>
-inline void store_lanes(T* p, const Vector<T>& v, int64_t count = 16) {
-  for (int64_t i = 0; i < count; ++i) p[i] = narrow<T>(v[i]);
+template <typename Acc>
+inline void store_lanes(Acc* p, const Lanes<Acc>& v, int64_t count) {
+  if (count == 16) return v.store(p);
+  Acc all[16];
+  v.store(all);
+  for (int64_t i = 0; i < count; ++i) p[i] = all[i];
 }
 
-// Lanes [begin, end) of v, zero elsewhere; a NaN in a lane that is dropped stays out.
+// Always the same tree: 8 + 8, 4 + 4, 2 + 2, 1 + 1.
+template <typename Acc>
+inline Acc total(const Lanes<Acc>& v) {
+  Acc part[16];
+  v.store(part);
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) part[i] += part[i + half];
+  return part[0];
+}
+
+// `v & LaneMask(begin, end).bits`: lanes [begin, end) of v, zero elsewhere; a NaN in a lane that is
+// dropped stays out.
 template <typename T>
 struct LaneMask {
   using Bits = std::conditional_t<sizeof(Accumulator<T>) == 8, int64_t, int32_t>;
-  typedef Bits Integers __attribute__((vector_size(sizeof(Vector<T>))));
-  Integers keep;
+  Lanes<Bits> bits;
 
   LaneMask(int64_t begin, int64_t end) {
+    Bits keep[16];
     for (int64_t i = 0; i < 16; ++i) keep[i] = i >= begin && i < end ? Bits{-1} : Bits{0};
-  }
-
-  Vector<T> operator()(Vector<T> v) const {
-    Integers bits;
-    __builtin_memcpy(&bits, &v, sizeof bits);
-    bits &= keep;
-    __builtin_memcpy(&v, &bits, sizeof v);
-    return v;
+    bits = Lanes<Bits>::load(keep);
   }
 };
 
-// Lane i: u[i / 2] + u[i / 2 + 8] for even i, the same of v for odd i.
-template <typename V>
-inline V fold_pair(const V& u, const V& v) {
-  V out;
-  for (int i = 0; i < 8; ++i) {
-    out[2 * i] = u[i] + u[i + 8];
-    out[2 * i + 1] = v[i] + v[i + 8];
+// u[0], v[0], u[1], v[1], ...
+template <typename Acc, int N>
+inline Lanes<Acc, 2 * N, true> interleaved(const Lanes<Acc, N, true>& u,
+                                           const Lanes<Acc, N, true>& v) {
+  return {interleaved(u.low, v.low), interleaved(u.high, v.high)};
+}
+template <typename V, size_t... I>
+inline V interleaved(const V& u, const V& v, size_t from, std::index_sequence<I...>) {
+  return V{(I % 2 == 0 ? u[from + I / 2] : v[from + I / 2])...};
+}
+template <typename Acc, int N>
+inline Lanes<Acc, 2 * N> interleaved(const Lanes<Acc, N, false>& u, const Lanes<Acc, N, false>& v) {
+  if constexpr (2 * N > Register<Acc>::kCount) {
+    constexpr auto all = std::make_index_sequence<N>();
+    return {{interleaved(u.value, v.value, 0, all)}, {interleaved(u.value, v.value, N / 2, all)}};
+  } else {
+    Lanes<Acc, 2 * N> made;
+    for (int i = 0; i < N; ++i) {
+      made.value[2 * i] = u.value[i];
+      made.value[2 * i + 1] = v.value[i];
+    }
+    return made;
   }
-  return out;
 }
 
-// Lane c: the total of rows[c], by the same tree as Lanes::total, sixteen at a time.
-template <typename V>
-inline V totals(V (&rows)[16]) {
+// Lane i: u[i / 2] + u[i / 2 + 8] for even i, the same of v for odd i.
+template <typename Acc>
+inline Lanes<Acc> fold_pair(const Lanes<Acc, 16, true>& u, const Lanes<Acc, 16, true>& v) {
+  return interleaved(u.low + u.high, v.low + v.high);
+}
+template <typename Acc>
+inline Lanes<Acc> fold_pair(const Lanes<Acc, 16, false>& u, const Lanes<Acc, 16, false>& v) {
+  Lanes<Acc> made;
+  for (int i = 0; i < 8; ++i) {
+    made.value[2 * i] = u.value[i] + u.value[i + 8];
+    made.value[2 * i + 1] = v.value[i] + v.value[i + 8];
+  }
+  return made;
+}
+
+// Lane c: the total of rows[c], by the same tree, sixteen at a time.
+template <typename Acc>
+inline Lanes<Acc> totals(Lanes<Acc> (&rows)[16]) {
   for (int half = 8; half > 0; half /= 2)
     for (int r = 0; r < half; ++r) rows[r] = fold_pair(rows[r], rows[r + half]);
   return rows[0];
 }
 
-}  // namespace fctfast
+}  // namespace fctfast::cpu

@@ -59,7 +59,7 @@ void warp_distance(const WarpDistanceArgs& a, int64_t begin, int64_t end) {
   for (int64_t item = begin; item < end; ++item) {
     warp.item = item;
     const T* image = static_cast<const T*>(a.x) + (item % a.batch) * a.channels * plane_size;
-    Lanes<Acc> sum;
+    Lanes<Acc> sum = {};
     for (int64_t y = 0; y < a.height; ++y) {
       warp.prepare(y);
       for (int64_t c = 0; c < a.channels; ++c) {
@@ -68,14 +68,15 @@ void warp_distance(const WarpDistanceArgs& a, int64_t begin, int64_t end) {
         const Acc fill = static_cast<Acc>(a.fill[c]);
         for (int64_t x = 0; x < a.width; x += 16) {
           const int64_t n = std::min<int64_t>(16, a.width - x);
-          Vector<T> moved = {};
+          Acc moved[16] = {};
           for (int64_t j = 0; j < n; ++j) moved[j] = warp.at(plane, x + j, fill);
-          const auto d = (n == 16 ? load_lanes(row + x) : load_lanes(row + x, n)) - moved;
-          sum.value += d * d;
+          const auto own = n == 16 ? load_lanes(row + x) : load_lanes(row + x, n);
+          const auto d = own - Lanes<Acc>::load(moved);
+          sum += d * d;
         }
       }
     }
-    static_cast<Acc*>(a.distance)[item] = sum.total() * static_cast<Acc>(a.scale);
+    static_cast<Acc*>(a.distance)[item] = total(sum) * static_cast<Acc>(a.scale);
   }
 }
 
