@@ -44,9 +44,8 @@ FCT_HD float widen(Half v) {
   const uint32_t sign = uint32_t{v.bits & 0x8000u} << 16;
   const uint32_t rest = uint32_t{v.bits & 0x7FFFu} << 13;
   // The product moves the exponent bias and makes subnormals normal; infinity and NaN keep 0xFF.
-  const uint32_t finite = float_to_bits(bits_to_float(rest) * 0x1p112f);
-  const uint32_t special = rest | 0x7F800000u;
-  return bits_to_float(sign | ((v.bits & 0x7C00u) == 0x7C00u ? special : finite));
+  const uint32_t scaled = float_to_bits(bits_to_float(rest) * 0x1p112f);
+  return bits_to_float(sign | scaled | ((v.bits & 0x7C00u) == 0x7C00u ? 0x7F800000u : 0u));
 #endif
 }
 
@@ -82,14 +81,15 @@ FCT_HD Half narrow<Half>(float v) {
   const uint32_t bits = float_to_bits(v);
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
-  if (magnitude > 0x7F800000u) return {static_cast<uint16_t>(sign | 0x7E00u)};
-  if (magnitude >= 0x47800000u) return {static_cast<uint16_t>(sign | 0x7C00u)};
-  if (magnitude < 0x38800000u) {  // subnormal half: the addition rounds to even
-    const float rounded = bits_to_float(magnitude) + 0.5f;
-    return {static_cast<uint16_t>(sign | (float_to_bits(rounded) - 0x3F000000u))};
-  }
+  constexpr uint32_t kLeast = 0x38800000u;  // the smallest normal half
+  // Subnormal halves: the addition rounds to even. From the smallest normal one on it gives 0x400.
+  const float rounded = bits_to_float(magnitude < kLeast ? magnitude : kLeast) + 0.5f;
   const uint32_t odd = (magnitude >> 13) & 1u;
-  return {static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xFFFu + odd) >> 13))};
+  const uint32_t beyond = magnitude < kLeast ? 0u : (magnitude - kLeast + 0xFFFu + odd) >> 13;
+  uint32_t half = float_to_bits(rounded) - 0x3F000000u + beyond;
+  half = magnitude >= 0x47800000u ? 0x7C00u : half;
+  half = magnitude > 0x7F800000u ? 0x7E00u : half;
+  return {static_cast<uint16_t>(sign | half)};
 #endif
 }
 

@@ -23,11 +23,14 @@ std::string folder_of_this_library() {
 std::vector<std::string> supported_instruction_sets() {
   std::vector<std::string> names;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  // Whatever CMakeLists.txt compiles them for.
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     names.emplace_back("avx512");
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) names.emplace_back("avx2");
+  if (avx2) names.emplace_back("avx2");
 #endif
   names.emplace_back("baseline");
   return names;

@@ -191,10 +191,12 @@ import hashlib, torch
 from fctfast.ops import contrastive_views, library_status, sample_contrastive
 made = torch.Generator().manual_seed(0)
 digest = hashlib.sha256()
-for size, out in (((32, 32), None), ((50, 37), (40, 44))):
-    images = torch.randint(0, 256, (20, *size, 3), dtype=torch.uint8, generator=made)
+for size, out, channels in (
+    ((32, 32), None, 3), ((50, 37), (40, 44), 3), ((50, 37), (37, 43), 3), ((28, 27), None, 1)
+):
+    images = torch.randint(0, 256, (20, *size, channels), dtype=torch.uint8, generator=made)
     params = sample_contrastive(torch.arange(20), 0, 0, 2, size)
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
         views = contrastive_views(images, params, .5, .25, size=out, dtype=dtype)
         digest.update(views.reshape(-1).view(torch.uint8).numpy().tobytes())
 print(library_status().instruction_set, digest.hexdigest())

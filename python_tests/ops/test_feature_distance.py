@@ -215,10 +215,13 @@ import hashlib, torch
 from fctfast.ops import feature_distance, library_status
 made = torch.Generator().manual_seed(0)
 digest = hashlib.sha256()
-for shape in ((9, 123), (9, 37, 5, 3)):
+layouts = (torch.contiguous_format, torch.channels_last)
+cases = [((9, 123), layouts[0])]
+cases += [((9, 37, *size), layout) for size in ((5, 3), (7, 7)) for layout in layouts]
+for shape, layout in cases:
     for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-        x = torch.randn(shape, generator=made).to(dtype).requires_grad_()
-        distance = feature_distance(x, 2)
+        x = torch.randn(shape, generator=made).to(dtype).contiguous(memory_format=layout)
+        distance = feature_distance(x.requires_grad_(), 2)
         distance.sum().backward()
         for t in (distance.detach(), x.grad):
             digest.update(t.reshape(-1).view(torch.uint8).numpy().tobytes())

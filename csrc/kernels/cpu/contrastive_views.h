@@ -21,7 +21,8 @@ namespace fctfast::cpu {
 using Floats = Register<float>::Vector;
 using Integers = Register<int32_t>::Vector;
 constexpr int64_t kPixels = Register<float>::kCount;
-constexpr int64_t kColourRun = 64 * kPixels;  // three planes of them are 3 to 12 KB
+// Three planes of a run are 3 to 12 KB, and 64 greys of up to kGreySteps stay below 2^31.
+constexpr int64_t kColourRun = 64 * kPixels;
 
 inline Floats load_pixels(const float* p) {
   Floats v;

@@ -49,8 +49,7 @@ inline void pool_row(const FeatureDistanceArgs& a, int64_t row, Accumulator<T>* 
   for (int64_t c = 0; c < a.width; c += 16) {
     const int64_t n = a.width - c < 16 ? a.width - c : 16;
     Vector<T> sum = {};
-    for (int64_t i = 0; i < a.pixels; ++i)
-      sum += n == 16 ? load_lanes(p + i * a.width + c) : load_lanes(p + i * a.width + c, n);
+    for (int64_t i = 0; i < a.pixels; ++i) sum += load_lanes(p + i * a.width + c, n);
     store_lanes(pooled + c, sum / count, n);
   }
 }

@@ -10,6 +10,10 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "../scalar_types.h"
 
 namespace fctfast::cpu {
@@ -28,14 +32,39 @@ struct Register {
   typedef Acc Vector __attribute__((vector_size(kRegisterBytes)));
 };
 
+// `widen` of as many 16-bit numbers as a register holds floats.
+template <typename T>
+inline Register<float>::Vector load_widened(const T* p) {
+  using Floats = Register<float>::Vector;
+  using Bits = Register<uint32_t>::Vector;
+  Bits bits;
+#if defined(__AVX512F__)
+  bits = (Bits)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__AVX2__)
+  bits = (Bits)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+  typedef uint16_t Narrow __attribute__((vector_size(kRegisterBytes / 2)));
+  Narrow narrow;
+  __builtin_memcpy(&narrow, p, sizeof narrow);
+  bits = __builtin_convertvector(narrow, Bits);
+#endif
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    return (Floats)(bits << 16);
+  } else {
+    const Bits finite = (Bits)((Floats)((bits & 0x7FFFu) << 13) * 0x1p112f);
+    const Bits special = (Bits)((bits & 0x7C00u) == 0x7C00u) & 0x7F800000u;
+    return (Floats)(((bits & 0x8000u) << 16) | finite | special);
+  }
+}
+
 template <typename Acc, int N = 16, bool = (N > Register<Acc>::kCount)>
 struct Lanes {
-  using Half = Lanes<Acc, N / 2>;
-  Half low, high;
+  using Part = Lanes<Acc, N / 2>;
+  Part low, high;
 
   template <typename T>
   static Lanes load(const T* p) {
-    return {Half::load(p), Half::load(p + N / 2)};
+    return {Part::load(p), Part::load(p + N / 2)};
   }
   void store(Acc* p) const {
     low.store(p);
@@ -56,8 +85,9 @@ struct Lanes {
 
 template <typename Acc, int N>
 struct Lanes<Acc, N, false> {
-  typedef Acc Vector __attribute__((vector_size(N * sizeof(Acc))));
-  Vector value;
+  static_assert(N == Register<Acc>::kCount);
+  using Value = typename Register<Acc>::Vector;
+  Value value;
 
   template <typename T>
   static Lanes load(const T* p) {
@@ -65,9 +95,7 @@ struct Lanes<Acc, N, false> {
     if constexpr (std::is_same_v<T, Acc>) {
       __builtin_memcpy(&made.value, p, sizeof made.value);
     } else {
-      Acc wide[N];
-      for (int i = 0; i < N; ++i) wide[i] = widen(p[i]);
-      __builtin_memcpy(&made.value, wide, sizeof made.value);
+      made.value = load_widened(p);
     }
     return made;
   }
@@ -80,12 +108,7 @@ struct Lanes<Acc, N, false> {
 
   template <typename Mask>
   Lanes operator&(const Mask& mask) const {
-    auto bits = mask.value;
-    __builtin_memcpy(&bits, &value, sizeof bits);
-    bits &= mask.value;
-    Lanes made;
-    __builtin_memcpy(&made.value, &bits, sizeof bits);
-    return made;
+    return {(Value)((decltype(mask.value))value & mask.value)};
   }
 };
 
@@ -100,6 +123,7 @@ inline Vector<T> load_lanes(const T* p) {
 // The first `count` lanes; zero beyond.
 template <typename T>
 inline Vector<T> load_lanes(const T* p, int64_t count) {
+  if (count == 16) return load_lanes(p);
   Accumulator<T> wide[16] = {};
   for (int64_t i = 0; i < count; ++i) wide[i] = widen(p[i]);
   return Vector<T>::load(wide);
@@ -149,17 +173,8 @@ inline V interleaved(const V& u, const V& v, size_t from, std::index_sequence<I.
 }
 template <typename Acc, int N>
 inline Lanes<Acc, 2 * N> interleaved(const Lanes<Acc, N, false>& u, const Lanes<Acc, N, false>& v) {
-  if constexpr (2 * N > Register<Acc>::kCount) {
-    constexpr auto all = std::make_index_sequence<N>();
-    return {{interleaved(u.value, v.value, 0, all)}, {interleaved(u.value, v.value, N / 2, all)}};
-  } else {
-    Lanes<Acc, 2 * N> made;
-    for (int i = 0; i < N; ++i) {
-      made.value[2 * i] = u.value[i];
-      made.value[2 * i + 1] = v.value[i];
-    }
-    return made;
-  }
+  constexpr auto all = std::make_index_sequence<N>();
+  return {{interleaved(u.value, v.value, 0, all)}, {interleaved(u.value, v.value, N / 2, all)}};
 }
 
 // Lane i: u[i / 2] + u[i / 2 + 8] for even i, the same of v for odd i.
@@ -169,12 +184,8 @@ inline Lanes<Acc> fold_pair(const Lanes<Acc, 16, true>& u, const Lanes<Acc, 16, 
 }
 template <typename Acc>
 inline Lanes<Acc> fold_pair(const Lanes<Acc, 16, false>& u, const Lanes<Acc, 16, false>& v) {
-  Lanes<Acc> made;
-  for (int i = 0; i < 8; ++i) {
-    made.value[2 * i] = u.value[i] + u.value[i + 8];
-    made.value[2 * i + 1] = v.value[i] + v.value[i + 8];
-  }
-  return made;
+  constexpr auto all = std::make_index_sequence<16>();
+  return {interleaved(u.value, v.value, 0, all) + interleaved(u.value, v.value, 8, all)};
 }
 
 // Lane c: the total of rows[c], by the same tree, sixteen at a time.

@@ -70,8 +70,7 @@ void warp_distance(const WarpDistanceArgs& a, int64_t begin, int64_t end) {
           const int64_t n = std::min<int64_t>(16, a.width - x);
           Acc moved[16] = {};
           for (int64_t j = 0; j < n; ++j) moved[j] = warp.at(plane, x + j, fill);
-          const auto own = n == 16 ? load_lanes(row + x) : load_lanes(row + x, n);
-          const auto d = own - Lanes<Acc>::load(moved);
+          const auto d = load_lanes(row + x, n) - Lanes<Acc>::load(moved);
           sum += d * d;
         }
       }
