@@ -15,22 +15,9 @@
 #endif
 
 #include "../scalar_types.h"
+#include "register.h"
 
 namespace fctfast::cpu {
-
-#if defined(__AVX512F__)
-constexpr int kRegisterBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kRegisterBytes = 32;
-#else
-constexpr int kRegisterBytes = 16;
-#endif
-
-template <typename Acc>
-struct Register {
-  static constexpr int kCount = kRegisterBytes / static_cast<int>(sizeof(Acc));
-  typedef Acc Vector __attribute__((vector_size(kRegisterBytes)));
-};
 
 // `widen` of as many 16-bit numbers as a register holds floats.
 template <typename T>

@@ -5,21 +5,17 @@
 #include <cstdint>
 
 #include "../args.h"
+#include "register.h"
 
 namespace fctfast::cpu {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16, kRows = 8;
-#elif defined(__AVX2__)
-constexpr int kLanes = 8, kRows = 4;
-#else
-constexpr int kLanes = 4, kRows = 4;
-#endif
+constexpr int kLanes = Register<float>::kCount;
+constexpr int kRows = kRegisterBytes == 64 ? 8 : 4;  // AVX-512 has twice the registers
 constexpr int kVectors = 2, kColumns = kVectors * kLanes;
 constexpr int64_t kPanel = kSupConPanel;
 
-typedef float V __attribute__((vector_size(kLanes * sizeof(float))));
-typedef int32_t I __attribute__((vector_size(kLanes * sizeof(float))));
+using V = Register<float>::Vector;
+using I = Register<int32_t>::Vector;
 
 inline V load(const float* p) {
   V v;
