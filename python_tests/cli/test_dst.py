@@ -118,9 +118,11 @@ def test_the_size_and_the_precision_asked_for_reach_every_stage(
     poisoned: Path, tiny: Path, tmp_path: Path, invoke: Invoke
 ) -> None:
     command = ["dst", "--data-dir", poisoned, "--recipe", tiny, "--image-size", "20", "--amp"]
+    command += ["--limit", "120"]
     done = invoke(*command, "--out", tmp_path / "run", "-q")
     assert done.exit_code == 0, done.stderr
     config = io.read_json(tmp_path / "run" / "run.json")["settings"]["config"]
+    assert (config["image_size"], config["limit"]) == (20, 120)  # not the recipe's 16 and 300
     for stage in ("extractor", "classifier"):
         assert config[stage]["fit"]["precision"] == "bfloat16"
     assert load_model(tmp_path / "run" / "secure.safetensors")[1].image_size == (20, 20)
