@@ -102,7 +102,7 @@ struct Problem {
     return data;
   }
 
-  // NaN if a row holds one or an infinity, else 0: the kernels' exponentials and maxima may drop it.
+  // NaN if a row holds one or an infinity, else 0: the kernels' exponentials may drop it.
   double nan_of_rows() const {
     return std::accumulate(args.inverse_norm, args.inverse_norm + args.columns, 0.0,
                            [](double sum, double x) { return std::isnan(x) ? x : sum; });
