@@ -186,6 +186,9 @@ def _findings(out: Path, data: ImageSet, config: DSTConfig, secured: Secured) ->
         "classifier_passes": len(secured.history["classifier"]),
         "poison_still_predicted": secured.kept["dp_kept"],
         "clean_still_predicted": secured.kept["dc_kept"],
+        "nothing_to_forget": config.classifier.loss == "mce"
+        and found is not None
+        and not len(found.split.poisoned),
         "classes_without_clean_samples": absent,
         "paper_labels": paper_labels(found) if found is not None else "",
     }
@@ -209,6 +212,8 @@ def lines_of(secure: dict[str, Any]) -> list[str]:
     for part, key in (("D_p", "poison_still_predicted"), ("D_c", "clean_still_predicted")):
         if secure[key] is not None:
             rows[f"{part} still as labelled"] = str(common.percent(secure[key]))
+    if secure.get("nothing_to_forget"):
+        rows["D_p"] = "empty: mce is plain cross-entropy on D_c, and --lambda-p weighs nothing"
     if secure.get("paper_labels"):  # a run in Python does not say
         rows["labels"] = secure["paper_labels"]
     if secure.get("classes_without_clean_samples"):

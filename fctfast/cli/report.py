@@ -66,12 +66,14 @@ def run(
     truth = read_truth(poisoned) if poisoned is not None else None
     result = summarise(run_folder, truth)
     if out is not None:
-        io.write_json(out / "report.json", result)
         place = find_detection(run_folder)
-        if place is None and data_dir is not None:
-            raise ValueError(f"--data-dir: {run_folder} holds no finished detection to draw")
-        if place is not None:
-            found = Detection.load(place)
+        found = None if place is None else Detection.load(place)
+        if data_dir is not None:  # first: what it refuses leaves no half of a report behind
+            if place is None or found is None:
+                raise ValueError(f"--data-dir: {run_folder} holds no finished detection to draw")
+            _feature_map(out / "feature-map.png", place, found, data_dir, split, limit, truth)
+        io.write_json(out / "report.json", result)
+        if found is not None:
             title = f"FCT scores of {run_folder.name}"
             save_histogram(
                 out / "histogram.png", found.scores, found.split, truth=truth, title=title
@@ -82,8 +84,6 @@ def run(
                 (found.settings["step"], found.settings["score"]["transform"]),
                 title=f"Moments of the probe of {run_folder.name}",
             )
-            if data_dir is not None:
-                _feature_map(out / "feature-map.png", place, found, data_dir, split, limit, truth)
     common.emit(result, _lines(result, run_folder), as_json=as_json)
 
 

@@ -51,6 +51,10 @@ def test_it_trains_a_secure_model_on_an_earlier_audit(
     assert "Training, D-ST" in reported.stdout
     assert "Audit" in reported.stdout  # the earlier one, as it was split here
     assert "secure.safetensors" in again.stdout
+    drawn = invoke("report", out, "--data-dir", data, "--out", tmp_path / "report")
+    assert drawn.exit_code == 2
+    assert "the probe of this audit is not in" in drawn.stderr
+    assert not (tmp_path / "report").exists()
     for folder, flagged in ((out, 15), (tmp_path / "anew", 30)):
         told = invoke("evaluate", "--poisoned", data, "--detection", folder, "--json")
         assert json.loads(told.stdout)["detection"]["poison_size"] == flagged
@@ -61,6 +65,32 @@ def test_it_trains_a_secure_model_on_an_earlier_audit(
     measured = invoke("evaluate", "--poisoned", data, "--checkpoint", out / "secure.safetensors")
     assert measured.exit_code == 0
     assert "ASR" in measured.stdout
+
+
+def test_it_says_that_nothing_is_forgotten_where_nobody_is_suspected(
+    audited: tuple[Path, Path], tiny: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    data, audit = audited
+    command = ["dst", "--data-dir", data, "--recipe", tiny, "--detection", audit, "--alpha-p", "0"]
+    done = invoke(*command, "--out", tmp_path / "out", "-q")
+    assert done.exit_code == 0, done.stderr
+    assert "--lambda-p weighs nothing" in " ".join(done.stdout.split())
+    assert "still as labelled" in done.stdout  # of D_c
+
+
+@pytest.mark.parametrize("command", ["dbr", "dst"])
+def test_a_published_audit_has_no_verdict_to_fail_on(
+    poisoned: Path, tiny: Path, tmp_path: Path, invoke: Invoke, command: str
+) -> None:
+    asked = ["--data-dir", poisoned, "--recipe", tiny, "-q"]
+    audit = invoke("detect", *asked, "--mode", "published", "--out", tmp_path / "audit")
+    assert audit.exit_code == 0, audit.stderr
+    out = tmp_path / "out"
+    earlier = ["--detection", tmp_path / "audit", "--fail-on-suspicious", "--out", out]
+    done = invoke(command, *asked, *earlier)
+    assert done.exit_code == 2
+    assert "an audit of --mode published gives no verdict" in done.stderr
+    assert not out.exists()
 
 
 def test_a_baseline_has_no_audit(
