@@ -38,7 +38,7 @@ FCT_HD int32_t moved_between(float value, int32_t low, int32_t high) {
 }
 
 // Rows that lie on a device cannot be checked without waiting for it: what they ask for is moved
-// inside the image, whatever it is.
+// inside the image, whatever it is, and a hue to half a turn.
 FCT_HD ViewPlan view_plan(const float* p, int64_t image_height, int64_t image_width) {
   const int32_t height = static_cast<int32_t>(image_height);
   const int32_t width = static_cast<int32_t>(image_width);
@@ -56,7 +56,7 @@ FCT_HD ViewPlan view_plan(const float* p, int64_t image_height, int64_t image_wi
   v.brightness = p[kBrightness];
   v.contrast = p[kContrast];
   v.saturation = p[kSaturation];
-  v.hue = p[kHue];
+  v.hue = p[kHue] >= -.5f ? (p[kHue] <= .5f ? p[kHue] : .5f) : -.5f;
   return v;
 }
 

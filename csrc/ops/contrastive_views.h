@@ -1,11 +1,14 @@
 // Checks and arguments of contrastive_views, for its CPU and its CUDA entry alike.
 #pragma once
 
+#include <cmath>
+
 #include "views.h"
 
 namespace fctfast {
 
-// Of rows on the CPU, where they can be read: crops inside the image, an order that exists.
+// Of rows on the CPU, where they can be read: crops inside the image, an order that exists, factors
+// of colours that torchvision takes, too.
 inline void check_contrastive_params(const Tensor& params, int64_t height, int64_t width) {
   const float* p = params.const_data_ptr<float>();
   for (int64_t i = 0; i < params.size(0); ++i, p += kContrastiveWords) {
@@ -17,6 +20,13 @@ inline void check_contrastive_params(const Tensor& params, int64_t height, int64
                     " and an order of 0 to 23, got top ", p[kTop], ", left ", p[kLeft], ", height ",
                     p[kCropHeight], ", width ", p[kCropWidth], ", order ", p[kOrder], " in row ",
                     i);
+    const auto factor = [](float x) { return x >= 0 && x < INFINITY; };
+    STD_TORCH_CHECK(p[kJitter] == 0 || (factor(p[kBrightness]) && factor(p[kContrast]) &&
+                                        factor(p[kSaturation]) && std::abs(p[kHue]) <= .5f),
+                    "contrastive_views: expected factors of colours of at least 0 and a hue turned "
+                    "by at most half a circle, -.5 to .5, got brightness ",
+                    p[kBrightness], ", contrast ", p[kContrast], ", saturation ", p[kSaturation],
+                    ", hue ", p[kHue], " in row ", i);
   }
 }
 

@@ -62,7 +62,7 @@ def contrastive_views(
         params: float32 [V*B, 16] from :func:`~fctfast.ops.sample_contrastive` for this H and W,
             view by view. For images on CUDA either on the CPU, where they are checked and then
             copied, or on the same device, where nobody can look at them without waiting: crops
-            that reach beyond the image are then moved inside of it.
+            that reach beyond the image are then moved inside of it, hues beyond half a turn to it.
         mean: per-channel mean of images scaled to [0, 1]; a number or C numbers.
         std: per-channel standard deviation, likewise; not zero.
         size: (height, width) of the views; default: H and W.
@@ -76,8 +76,8 @@ def contrastive_views(
     Raises:
         TypeError: images is not uint8, params not float32, dtype not one of the three.
         ValueError: shapes, sides, words or a zero std.
-        RuntimeError: params on the CPU that were drawn for another size: a crop outside of the
-            image.
+        RuntimeError: params on the CPU that were drawn for another size (a crop outside of the
+            image), or factors of colours below 0 or not finite, or a hue beyond half a turn.
 
     Source: appendix C.5; Chen et al. 2020 (SimCLR); DESIGN 3.6.
 

@@ -166,6 +166,17 @@ def test_params_on_a_device_are_moved_inside_of_the_image(simt_ops: Any) -> None
         )
 
 
+@pytest.mark.simt
+@pytest.mark.parametrize(("asked", "given"), [(2.5, 0.5), (-0.7, -0.5), (float("nan"), -0.5)])
+def test_hues_on_a_device_are_turned_by_half_a_circle_at_most(
+    simt_ops: Any, asked: float, given: float
+) -> None:
+    how = ([0.5] * 3, [0.2] * 3, 32, 32, True, torch.float32, False)
+    batch = images(1, 32, 32)
+    made = simt_ops.contrastive_views(batch, row(jitter=1, hue=asked), *how)
+    assert torch.equal(made, simt_ops.contrastive_views(batch, row(jitter=1, hue=given), *how))
+
+
 def test_same_bits_in_20_runs_and_for_every_thread_count_and_batch() -> None:
     batch = images(60, 32, 32)
     params = sample_contrastive(torch.arange(60), 0, 0, 2, (32, 32))
@@ -219,6 +230,31 @@ def test_opcheck_and_compile() -> None:
     torch.library.opcheck(torch.ops.fctfast.contrastive_views, (batch, params, *how))
     compiled = torch.compile(lambda b: contrastive_views(b, params, MEAN, STD) * 2, fullgraph=True)
     assert torch.equal(compiled(batch), contrastive_views(batch, params, MEAN, STD) * 2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"hue": 0.51}, {"hue": -0.6}, {"brightness": -0.1}, {"saturation": float("nan")},
+     {"contrast": float("inf")}],
+)  # fmt: skip
+def test_colours_that_are_none_are_refused_where_they_are_asked_for(
+    words: dict[str, float],
+) -> None:
+    batch = images(1, 32, 32)
+    name = next(iter(words))
+    with pytest.raises(RuntimeError, match=f"half a circle.* {name} .* in row 0"):
+        contrastive_views(batch, row(jitter=1, **words), MEAN, STD)
+    # Without jitter nobody reads them.
+    left = contrastive_views(batch, row(**words), MEAN, STD)
+    assert torch.equal(left, contrastive_views(batch, row(), MEAN, STD))
+
+
+@pytest.mark.parametrize("hue", [-0.5, 0.5])
+def test_half_a_turn_of_the_hue_either_way(hue: float, device: str) -> None:
+    batch = images(1, 32, 32)
+    turned = row(jitter=1, hue=hue)
+    made = contrastive_views(batch.to(device), turned, MEAN, STD).cpu()
+    torch.testing.assert_close(made, reference.contrastive_views(batch, turned, MEAN, STD).float())
 
 
 @pytest.mark.parametrize(
