@@ -241,8 +241,8 @@ def test_colours_that_are_none_are_refused_where_they_are_asked_for(
     words: dict[str, float],
 ) -> None:
     batch = images(1, 32, 32)
-    name = next(iter(words))
-    with pytest.raises(RuntimeError, match=f"half a circle.* {name} .* in row 0"):
+    ((name, value),) = words.items()
+    with pytest.raises(RuntimeError, match=f"half a circle.* {name} {value:g}.* in row 0"):
         contrastive_views(batch, row(jitter=1, **words), MEAN, STD)
     # Without jitter nobody reads them.
     left = contrastive_views(batch, row(**words), MEAN, STD)
