@@ -32,7 +32,7 @@ def derive_seed(seed: int, purpose: str, *keys: int) -> int:
         TypeError: seed or a key is no integer, or purpose is no string.
         ValueError: purpose is empty.
 
-    Source: DESIGN 6 (all randomness is keyed).
+    Source: docs/architecture.md, "What is random".
 
     Example:
         >>> derive_seed(0, "poison") == derive_seed(0, "poison")

@@ -1,4 +1,4 @@
-"""The public names of the package, as DESIGN 7 lists them."""
+"""The public names of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// Geometry of tau = rotate about the centre, then shift by whole pixels (DESIGN 3.2).
+// Geometry of tau = rotate about the centre, then shift by whole pixels.
 // Only integers made here on the host reach a kernel, so CPU and CUDA agree bit for bit.
 #pragma once
 

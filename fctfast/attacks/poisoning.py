@@ -142,7 +142,7 @@ def trigger_test_set(image_set: ImageSet, attack: Attack, target: int = 0) -> Tr
         TypeError: attack is none (a name, say), or target no whole number.
         ValueError: target is not a class, no sample is left, or the trigger changes none.
 
-    Source: FCT paper, section 4.1 (ASR); DESIGN 4.
+    Source: FCT paper, section 4.1 (ASR).
     """
     _check_attack(attack, "trigger_test_set")
     target = operator.index(target)

@@ -23,7 +23,7 @@ class SSBA(Attack):
     """An encoder's change that a decoder reads a fixed secret from, other in every image.
 
     The encoder is trained on the clean set (`stegastamp.py`, `stegastamp_training.py`), which takes
-    a core about a minute at 32x32 and six at 224x224, whatever the number of images, and kept:
+    a core 40 s at 32x32 and four minutes at 224x224, whatever the number of images, and kept:
     in the cache, and beside a poisoned set, whose test images need the same one. It serves images
     of the size it was trained on. The training and test triggers are the same. Rounding: to the
     nearest byte.

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 
 PAPER_SHARE = "the paper's 5 %, for want of evidence; the base model may need no repair"
 
-EarlierDetection = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="RUN",
-        help="Run folder of an earlier detect on the same data; --alpha-c and --alpha-p split it "
-        "anew.",
-    ),
-]
-
 
 @guarded
 def run(
@@ -36,7 +27,7 @@ def run(
     data_dir: common.DataDir,
     out: common.Out = None,
     checkpoint: model_options.Checkpoint = None,
-    detection: EarlierDetection = None,
+    detection: recipe_options.EarlierDetection = None,
     recipe: recipe_options.Recipe = None,
     mode: recipe_options.Mode = "robust",
     alpha_c: recipe_options.AlphaC = None,
@@ -86,7 +77,7 @@ def run(
 
     common.refuse_without_verdict(fail_on_suspicious, mode)
     if detection is not None:
-        refuse_what_detection_decides(mode=mode, draws=draws, transform=transform)
+        runs.refuse_what_detection_decides(mode=mode, draws=draws, transform=transform)
     weights_alone = checkpoint is not None and model is not None
     statistics = model_options.statistics(mean, std)
     if statistics is not None and not weights_alone:
@@ -130,9 +121,9 @@ def run(
     out = out or runs.default_out("dbr", data_dir)
     facts = {
         "recipe": chosen.name,
-        "checkpoint": content(checkpoint),
+        "checkpoint": runs.content(checkpoint),
         "network": asdict(given[1]) if given is not None and weights_alone else None,
-        "detection": content(earlier / "scores.parquet" if earlier else None),
+        "detection": runs.content(earlier / "scores.parquet" if earlier else None),
         "shares": None if found is None else [found.split.alpha_c, found.split.alpha_p],
     }
     with runs.opened(out, "dbr", config, facts, seed=seed, data=data) as folder:
@@ -153,19 +144,6 @@ def run(
     common.emit(result, lines_of(result, out), as_json=as_json)
     if fail_on_suspicious and repaired.detection.verdict.evidence != "no":
         raise typer.Exit(common.SUSPICIOUS)
-
-
-def refuse_what_detection_decides(*, mode: str, **options: object) -> None:
-    """Raise ValueError where an option would change a detection that is finished."""
-    given = {"mode": mode if mode == "published" else None, **options}
-    asked = [
-        f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value is not None
-    ]
-    if asked:
-        raise ValueError(
-            f"--detection: that detection is finished, and {', '.join(asked)} would change "
-            "nothing; leave out one or the other"
-        )
 
 
 def _with_network(
@@ -193,13 +171,6 @@ def _with_network(
         width=network.width,
     )
     return module, info
-
-
-def content(file: Path | None) -> str:
-    """Name a file by content: a run must not go on with another one under the same name."""
-    from fctfast import io
-
-    return "" if file is None else io.sha256_file(file)
 
 
 def findings(out: Path, data: ImageSet, repaired: Repaired) -> dict[str, Any]:

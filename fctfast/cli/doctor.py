@@ -83,7 +83,7 @@ def _dali() -> dict[str, Any]:
         if str(d.metadata["Name"]).lower().startswith("nvidia-dali-cuda")
     }
     if not installed:
-        return {"usable": False, "reason": "not installed: pip install 'fctfast[dali]'"}
+        return {"usable": False, "reason": "not installed (only bench/gpu.py uses it, as a peer)"}
     name, version = next(iter(installed.items()))
     try:
         importlib.import_module("nvidia.dali")
@@ -116,7 +116,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         *common.table({name.replace("_", " "): value for name, value in machine.items()}),
         "Compiled libraries",
         *_library_lines(found["libraries"]),
-        "Loaders and devices",
+        "Devices",
         *common.table({"DALI": about_dali, "GPUs": gpus, "CUDA of torch": devices["torch_cuda"]}),
     ]
 

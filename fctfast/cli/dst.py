@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fctfast.cli import choices, common, dbr, detect, recipe_options, runs
+from fctfast.cli import choices, common, detect, recipe_options, runs
 from fctfast.cli.common import guarded
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def run(
     *,
     data_dir: common.DataDir,
     out: common.Out = None,
-    detection: dbr.EarlierDetection = None,
+    detection: recipe_options.EarlierDetection = None,
     recipe: recipe_options.Recipe = None,
     extractor: Annotated[
         str | None,
@@ -82,7 +82,7 @@ def run(
 
     about_audit: dict[str, Any] = {"mode": mode, "draws": draws, "transform": transform}
     if detection is not None:
-        dbr.refuse_what_detection_decides(**about_audit)
+        runs.refuse_what_detection_decides(**about_audit)
     asked = choices.Asked(
         data_dir,
         recipe,
@@ -132,7 +132,7 @@ def run(
     out = out or runs.default_out("dst", data_dir)
     facts = {
         "recipe": chosen.name,
-        "detection": dbr.content(earlier / "scores.parquet" if earlier else None),
+        "detection": runs.content(earlier / "scores.parquet" if earlier else None),
         "shares": None if given is None else [given.split.alpha_c, given.split.alpha_p],
     }
     with runs.opened(out, "dst", config, facts, seed=seed, data=data) as folder:

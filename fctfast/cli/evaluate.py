@@ -153,8 +153,10 @@ def _measure_model(
         data_dir = str(recipe["source"])
     name, num_classes, mean, std = network
     opened = model_options.describes_itself(checkpoint, name)
-    if opened is not None and data_options["image_size"] is None:
-        data_options["image_size"] = opened[1].image_size
+    if data_options["image_size"] is None:  # the trigger's size depends on it
+        trained = opened[1].image_size if opened is not None else None
+        made = recipe.get("source_options", {}) if recipe is not None else {}
+        data_options["image_size"] = trained or made.get("image_size")
     data = open_dataset(data_dir, **data_options, progress=make_progress(quiet=quiet))
     if opened is not None:
         module, info = opened

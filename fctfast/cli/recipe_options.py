@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,9 +57,7 @@ Draws = Annotated[
     int | None,
     typer.Option(min=1, help="Transformed views of each sample; default: the recipe's."),
 ]
-TRANSFORM_HELP = (
-    "tau: rotate, affine, flip, crop, blur, erase, or two of them as a+b, a first (36 pairs)"
-)
+TRANSFORM_HELP = "tau: rotate, affine, flip, crop, blur, erase, or two of them as a+b, a first"
 Transform = Annotated[
     str | None,
     typer.Option(
@@ -81,5 +80,13 @@ BatchSize = Annotated[
         min=2,
         help="Images a step of the probe, and of the model that is trained after it (of D-ST: of "
         "stage 1); default: the recipe's.",
+    ),
+]
+EarlierDetection = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="Run folder of an earlier detect on the same data; --alpha-c and --alpha-p split it "
+        "anew.",
     ),
 ]

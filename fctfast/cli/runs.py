@@ -59,6 +59,26 @@ def earlier_detection(run_folder: Path) -> Path:
     return found
 
 
+def refuse_what_detection_decides(*, mode: str, **options: object) -> None:
+    """Raise ValueError where an option would change a detection that is finished."""
+    given = {"mode": mode if mode == "published" else None, **options}
+    asked = [
+        f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value is not None
+    ]
+    if asked:
+        raise ValueError(
+            f"--detection: that detection is finished, and {', '.join(asked)} would change "
+            "nothing; leave out one or the other"
+        )
+
+
+def content(file: Path | None) -> str:
+    """Name a file by content: a run must not go on with another one under the same name."""
+    from fctfast import io
+
+    return "" if file is None else io.sha256_file(file)
+
+
 @contextmanager
 def opened(
     out: Path, command: str, config: Any, facts: dict[str, Any], *, seed: int, data: ImageSet

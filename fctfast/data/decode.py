@@ -1,8 +1,8 @@
 """Decode one untrusted image with Pillow; run as a program, serve a :mod:`decode_pool`.
 
 The pool starts this file by its path, so that a worker imports Pillow and nothing else: it is
-ready in 50 ms and a crash in a decoder costs one small process. DESIGN 10 tells of the one-byte
-change to a PNG that ended a process inside another decoder.
+ready in 50 ms and a crash in a decoder costs one small process. A one-byte change to
+a PNG has ended a process inside another decoder.
 """
 
 from __future__ import annotations

@@ -48,8 +48,6 @@ class ImageSet:
     Raises:
         TypeError: a tensor has another dtype.
         ValueError: a shape, a label, an id or a count does not fit.
-
-    Source: DESIGN 6.
     """
 
     ids: torch.Tensor

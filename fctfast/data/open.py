@@ -51,8 +51,6 @@ def open_dataset(
         ValueError: the source is empty, has one class, is damaged, needs ``image_size``, or would
             not fit in memory.
 
-    Source: DESIGN 6 and 7.
-
     Example:
         >>> open_dataset("digits", limit=100)
         ImageSet('digits train': 100 images 32x32x3, 10 classes)

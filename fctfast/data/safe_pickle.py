@@ -222,8 +222,6 @@ def read_plain_pickle(data: bytes, what: str) -> Any:
 
     Raises:
         UnsafePickleError: it names anything else, or is damaged.
-
-    Source: DESIGN 4 and 6 (no pickle is executed).
     """
     machine = _Machine()
     try:

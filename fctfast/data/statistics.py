@@ -30,8 +30,6 @@ def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[f
     Raises:
         TypeError: images are not uint8.
         ValueError: images are not [N, H, W, C] or there are none.
-
-    Source: DESIGN 4 (normalisation).
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"channel_statistics: expected uint8 images, got {images.dtype}")

@@ -37,7 +37,7 @@ class BaseSettings:
         fit: batch size, SGD, schedule.
         augment: random crop and flip.
 
-    Source: DESIGN section 4, row "backdoored base model".
+    Source: the published code's training of its backdoored models.
     """
 
     network: ModelSettings = field(default_factory=ModelSettings)

@@ -40,9 +40,9 @@ class ClassifierSettings:
         lambda_p: weight of D_p's term.
         budget: passes over the data.
         fit: batch size, SGD, schedule.
-        augment: one view of each image, as stage 1 makes two.
+        augment: one view of each image; its default is the default of stage 1's two.
 
-    Source: paper section 3.3 and appendix C.5; DESIGN section 4, row "stage 2 (MCE)".
+    Source: paper section 3.3 and appendix C.5; the published code's numbers.
     """
 
     loss: str = "mce"

@@ -221,6 +221,7 @@ class DBR:
             keep_given(detection, folder)
         elif folder is not None and paper_share:
             detection.save(folder / DETECT_FOLDER)  # what is reported of this run
+        check_parts(images, detection.split)
         known, poisoned = parts(images, detection.split)
         history: dict[str, list[dict[str, Any]]] = {"base": [], "removal": []}
         if model is None:

@@ -54,7 +54,7 @@ class ExtractorSettings:
         chunk: images that go through the network at once, for batches that do not fit into memory;
             the loss compares the whole batch all the same. None: the whole batch.
 
-    Source: paper section 3.3 and appendix C.5; DESIGN section 4, row "SS-CTL setting".
+    Source: paper section 3.3 and appendix C.5; the published code's numbers.
     """
 
     network: ModelSettings = field(default_factory=ModelSettings)

@@ -235,7 +235,7 @@ def check_parts(images: ImageSet, split: Split) -> None:
         split: of the same set.
 
     Raises:
-        ValueError: the split holds ids that the set does not have, or D_p or D_c is empty.
+        ValueError: D_p or D_c is empty, or what :func:`parts` refuses.
     """
     for name, ids in (("D_p", split.poisoned), ("D_c", split.clean)):
         if not ids.numel():
@@ -243,16 +243,11 @@ def check_parts(images: ImageSet, split: Split) -> None:
                 f"dbr: {name} is empty; choose an alpha above 0 (alpha_c 'auto' keeps nobody where "
                 "nobody looks clean enough)"
             )
-        missing = ids[~torch.isin(ids, images.ids)]
-        if missing.numel():
-            raise ValueError(
-                f"the detection is of other data: {missing.numel()} ids of its {name} are not "
-                f"in {images.name!r}, e.g. {missing[:3].tolist()}"
-            )
+    _check_ids(images, split)
 
 
 def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
-    """Take D_p and D_c out of a set.
+    """Take D_p and D_c out of a set; either may be empty ("auto" flags nobody without evidence).
 
     Args:
         images: the audited set.
@@ -263,11 +258,21 @@ def parts(images: ImageSet, split: Split) -> tuple[ImageSet, Tensor]:
         order; and bool [N], True in D_p.
 
     Raises:
-        ValueError: what :func:`check_parts` refuses.
+        ValueError: the split holds ids that the set does not have.
     """
-    check_parts(images, split)
+    _check_ids(images, split)
     both = images.subset(torch.cat([split.poisoned, split.clean]).sort().values)
     return both, torch.isin(both.ids, split.poisoned)
+
+
+def _check_ids(images: ImageSet, split: Split) -> None:
+    for name, ids in (("D_p", split.poisoned), ("D_c", split.clean)):
+        missing = ids[~torch.isin(ids, images.ids)]
+        if missing.numel():
+            raise ValueError(
+                f"the detection is of other data: {missing.numel()} ids of its {name} are not "
+                f"in {images.name!r}, e.g. {missing[:3].tolist()}"
+            )
 
 
 def describe_own(images: ImageSet, mean: Sequence[float], std: Sequence[float]) -> ModelInfo:

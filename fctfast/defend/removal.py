@@ -43,7 +43,7 @@ class RemovalSettings:
         fit: batch size, SGD and schedule (default: a cosine to 0); one optimiser serves all of it.
         augment: random crop and flip (CIFAR-10).
 
-    Source: paper Algorithm 4; DESIGN section 4, row "D-BR" ("alternate").
+    Source: paper Algorithm 4; "alternate" with the published code's numbers.
     """
 
     method: str = "joint"

@@ -1,9 +1,9 @@
 """The SD module: train a probe, score every sample by FCT, split the set, say what it means.
 
 ``detect`` audits a set with a probe of its own; ``score`` uses a model you have. To add a metric,
-write one file here with a function that gives one float a sample, higher for more suspicious, and
-hand it to ``Scores.of(data, values)``: splitting, saving and the verdict then work as they do for
-FCT. ``l_intra.py`` is the shortest example of an equation by its name.
+write one file here with a function that gives one float a sample, above 0 and higher for more
+suspicious. ``scores = Scores.of(data, values)`` splits and saves it as FCT, and
+``verdict(scores.fct, scores.labels, data.num_classes)`` judges it; ``fct.py`` is the one to read.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def detect(
             folder of a run with other settings, budgets that buy no step, or a probe that collapsed
             (robust only).
 
-    Source: paper sections 3.2 and A.1, Algorithms 1 and 2; DESIGN section 4.
+    Source: paper sections 3.2 and A.1, Algorithms 1 and 2.
 
     Example:
         >>> found = detect("digits", recipe="digits", seed=1)

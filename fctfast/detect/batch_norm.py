@@ -24,7 +24,7 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> int:
 
     Running statistics are an exponential average over past steps. While L_intra moves the weights
     quickly they lag behind, and eval-mode features are then of no network that ever existed: one
-    such epoch gave AUROC .499 where the next gave .99 (DESIGN section 4). Weights do not change;
+    such epoch gave AUROC .499 where the next gave .99. Weights do not change;
     dropout and the like stay in eval mode.
 
     Args:
@@ -37,7 +37,7 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> int:
     Raises:
         ValueError: the model has such layers but no batch was given.
 
-    Source: DESIGN section 4, required guards.
+    Source: docs/method.md, "The SD module" (the guards).
     """
     layers = _layers(model)
     if not layers:

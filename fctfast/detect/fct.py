@@ -47,7 +47,7 @@ class FctSettings:
     Raises:
         ValueError: an unknown name, or a count below 1.
 
-    Source: paper section 4.1 and appendix C.5; DESIGN section 4.
+    Source: paper section 4.1 and appendix C.5.
     """
 
     transform: str = "rotate+affine"

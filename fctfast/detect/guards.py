@@ -61,7 +61,7 @@ def check_collapse(
     Returns:
         The measurements and the reasons against the probe.
 
-    Source: DESIGN section 4, required guards.
+    Source: docs/method.md, "The SD module" (the guards).
     """
     if not bool(torch.isfinite(fct).all()) or not bool(torch.isfinite(norms).all()):
         return Health(1.0, None, 0.0, ("features or scores are not finite",))

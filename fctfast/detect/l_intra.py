@@ -23,7 +23,7 @@ def l_intra(features: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: shapes do not fit, or an empty batch.
 
-    Source: paper Eq. 8; DESIGN section 4, row "L_intra".
+    Source: paper Eq. 8, with the class means of the mini-batch, as the published code has it.
     """
     if features.dim() != 2 or labels.shape != features.shape[:1] or features.shape[0] == 0:
         raise ValueError(

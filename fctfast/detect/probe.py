@@ -45,7 +45,7 @@ class ProbeSettings:
         segment: moments at which the probe can be scored lie this many steps of cross-entropy
             apart, and one after L_intra; None: one after each epoch of either.
 
-    Source: paper appendix C.5; DESIGN section 4, rows "SD probe" and "L_intra".
+    Source: paper appendix C.5; docs/method.md, "The SD module".
     """
 
     network: ModelSettings = field(default_factory=ModelSettings)

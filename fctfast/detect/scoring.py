@@ -67,7 +67,7 @@ def score(
         ValueError: nothing to score, a model without features, a corrupt checkpoint, statistics
             for another number of channels, or features that collapsed.
 
-    Source: paper Eq. 1; DESIGN section 7.
+    Source: paper Eq. 1.
     """
     settings = FctSettings(
         transform=transform, draws=draws, batch_size=batch_size, precision=precision

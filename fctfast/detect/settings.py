@@ -107,7 +107,7 @@ class DetectSettings:
     def published(self) -> DetectSettings:
         """The published SD on the same network: its budgets, one draw of one tau, no guards.
 
-        Source: DESIGN section 4, last column of the table.
+        Source: docs/method.md, "Where paper and published code disagree".
         """
         plain = ProbeSettings()
         return replace(

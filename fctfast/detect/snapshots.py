@@ -213,8 +213,7 @@ def most_telling(snapshots: Sequence[Snapshot]) -> Snapshot:
     Raises:
         ValueError: every snapshot collapsed.
 
-    Source: DESIGN section 4, required guards ("a selection or averaging over epochs that uses no
-        ground truth").
+    Source: docs/method.md, "The SD module" (several moments; no ground truth is used).
     """
     healthy = [s for s in snapshots if not s.health.collapsed]
     if not healthy:

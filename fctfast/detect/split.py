@@ -104,7 +104,8 @@ def split_scores(
         ValueError: shapes differ, ids repeat, a score is not finite, an alpha is outside [0, 1],
             the alphas sum above 1, or there are fewer than 1/alpha samples.
 
-    Source: paper, Algorithm 1, lines 7 to 17; DESIGN section 4 ("tau draws").
+    Source: paper, Algorithm 1, lines 7 to 17; the geometric mean of draws: docs/method.md, "The SD
+        module".
     """
     _check(ids, fct, alpha_c, alpha_p)
     if suspected is None:

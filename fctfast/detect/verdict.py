@@ -80,7 +80,7 @@ def verdict(
     Returns:
         The verdict with its reasons.
 
-    Source: DESIGN section 4, "A clean data set has no poison".
+    Source: docs/method.md, "The verdict".
     """
     return judge(weigh(fct, labels, num_classes), thresholds)
 

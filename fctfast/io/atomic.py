@@ -30,8 +30,6 @@ def atomic_open(path: PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
         ValueError: another mode.
         IsADirectoryError: path is a folder.
         OSError: the folder cannot be written to, or the disk is full.
-
-    Source: DESIGN 6.
     """
     if mode not in ("wb", "w"):
         raise ValueError(f"atomic_open: expected mode 'wb' or 'w', got {mode!r}")

@@ -25,8 +25,6 @@ def load_pretrained(model: nn.Module, source: str | Path, *, name: str) -> nn.Mo
     Raises:
         ValueError: torchvision has no such weights, they do not fit, or they cannot be downloaded.
         FileNotFoundError: no such file.
-
-    Source: DESIGN section 4 (ImageNet: pretrained base model).
     """
     if str(source) != "imagenet":
         return load_weights(source, model, head=False)

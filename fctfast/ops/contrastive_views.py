@@ -62,7 +62,8 @@ def contrastive_views(
         params: float32 [V*B, 16] from :func:`~fctfast.ops.sample_contrastive` for this H and W,
             view by view. For images on CUDA either on the CPU, where they are checked and then
             copied, or on the same device, where nobody can look at them without waiting: crops
-            that reach beyond the image are then moved inside of it, hues beyond half a turn to it.
+            that reach beyond the image are then moved inside of it, hues beyond half a turn to it
+            (without a compiled CUDA kernel the rows are waited for, and refused).
         mean: per-channel mean of images scaled to [0, 1]; a number or C numbers.
         std: per-channel standard deviation, likewise; not zero.
         size: (height, width) of the views; default: H and W.
@@ -79,7 +80,7 @@ def contrastive_views(
         RuntimeError: params on the CPU that were drawn for another size (a crop outside of the
             image), or factors of colours below 0 or not finite, or a hue beyond half a turn.
 
-    Source: appendix C.5; Chen et al. 2020 (SimCLR); DESIGN 3.6.
+    Source: appendix C.5; Chen et al. 2020 (SimCLR).
 
     Example:
         >>> images = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)

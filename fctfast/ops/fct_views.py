@@ -74,7 +74,7 @@ def fct_views(
         TypeError: images is not uint8, params not float32, dtype not one of the three.
         ValueError: shapes, sides, words or a zero std.
 
-    Source: Eq. 1's x and tau(x); DESIGN 3.2; Pillow's `affine_fixed`.
+    Source: Eq. 1's x and tau(x); Pillow's `affine_fixed`.
 
     Example:
         >>> images = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)

@@ -1,7 +1,9 @@
 """The ops in plain torch on any device, for devices that have no compiled kernel.
 
 A GPU user without nvcc gets these: the same results to rounding (`fctfast::fct_views` nearest: the
-same bits), at eager torch's speed.
+same bits), at eager torch's speed. They lack two things that the compiled kernels promise. On a GPU
+the gradient of `warp_distance` adds up in no fixed order; and `contrastive_views` waits for its
+parameters, and refuses those that a kernel, which cannot look at a GPU's rows, moves to what fits.
 """
 
 from __future__ import annotations
@@ -123,14 +125,19 @@ def contrastive_views(
     channels_last: bool,
 ) -> Tensor:
     """As the schema of `fctfast::contrastive_views`; torchvision's functions, view by view."""
+    sides = images.shape[1:3] if nhwc else images.shape[2:]
     for number, words in enumerate(params.tolist()):
-        top, left, tall, wide = words[:4]
-        sides = images.shape[1:3] if nhwc else images.shape[2:]
+        top, left, tall, wide, _, jittered, order, *factors, hue = words[:11]
         inside = min(top, left) >= 0 and min(tall, wide) >= 1
-        if not inside or top + tall > sides[0] or left + wide > sides[1] or not 0 <= words[6] < 24:
+        if not inside or top + tall > sides[0] or left + wide > sides[1] or not 0 <= order < 24:
             raise RuntimeError(
                 f"contrastive_views: expected a crop inside {sides[0]} x {sides[1]} and an order "
                 f"of 0 to 23, got {words[:7]} in row {number}"
+            )
+        if jittered and not (all(0 <= f < math.inf for f in factors) and abs(hue) <= 0.5):
+            raise RuntimeError(
+                "contrastive_views: expected factors of colours of at least 0 and a hue turned by "
+                f"at most half a circle, -.5 to .5, got {factors} and {hue} in row {number}"
             )
     made = reference_views(
         images, params, mean, std, size=(height, width), layout="nhwc" if nhwc else "nchw"

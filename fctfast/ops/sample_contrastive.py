@@ -86,7 +86,7 @@ def sample_contrastive(
         TypeError: ids is no int64 tensor on the CPU.
         ValueError: ids not one-dimensional, negative numbers, shares outside [0, 1].
 
-    Source: appendix C.5 ("the same as [31]", SimCLR); the published code's pipeline; DESIGN 3.6.
+    Source: appendix C.5 ("the same as [31]", SimCLR); the published code's pipeline.
     """
     op = "sample_contrastive"
     require_tensor(op, "ids", ids)

@@ -162,7 +162,7 @@ def semi_supervised_groups(
         TypeError: labels or ids are not int64, or clean is not bool.
         ValueError: lengths differ, or views below 1.
 
-    Source: Eq. 2; DESIGN 3.5.
+    Source: Eq. 2.
     """
     op = "semi_supervised_groups"
     require_tensor(op, "labels", labels)

@@ -43,7 +43,7 @@ def evaluate(
         ValueError: the test set is empty, has no sample outside the target class, or the trigger
             changes none of its images.
 
-    Source: FCT paper, section 4.1; DESIGN 4 (both readings of ACC).
+    Source: FCT paper, section 4.1; both readings of ACC, its own and the published code's.
     """
     if len(test_set) == 0:
         raise ValueError("evaluate: expected test images, got an empty set")

@@ -37,6 +37,9 @@ def backward_in_chunks(
     norm in training mode does not: its statistics are those of a part, as with so many processes;
     running statistics move once a part.
 
+    In a DistributedDataParallel network every part's backward waits for the other processes: give
+    every process as many parts.
+
     Args:
         network: what ``forward`` runs.
         forward: see :data:`Forward`; random augmentation must be keyed.

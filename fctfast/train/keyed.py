@@ -25,7 +25,7 @@ def uniform(key: int, ids: Tensor, columns: int) -> npt.NDArray[np.float64]:
     Returns:
         float64 ``[columns, B]``, multiples of 2^-53.
 
-    Source: DESIGN 6; Steele, Lea and Flood, OOPSLA 2014.
+    Source: Steele, Lea and Flood, OOPSLA 2014.
     """
     rows = ids.cpu().numpy().astype(np.uint64)
     with np.errstate(over="ignore"):

@@ -91,7 +91,7 @@ class SplitSettings:
         snapshots: last passes of the probe that are compared; the most telling one counts.
         recompute_batch_norm: recompute batch-norm statistics before scoring.
 
-    Source: paper section 4.1 (.2 and .05); DESIGN 4 (the guards).
+    Source: paper section 4.1 (.2 and .05); docs/method.md (the guards).
     """
 
     alpha_c: float | str = "auto"

@@ -51,8 +51,6 @@ class RunFolder:
         ...         fitted = fit(model, stage, settings=cfg.fit, checkpoint=run / "probe.state")
         ...         run.write_history("probe", fitted.history)
         ...         run.finish_stage("probe")
-
-    Source: DESIGN 6.
     """
 
     def __init__(

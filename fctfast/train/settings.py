@@ -155,8 +155,6 @@ class Budget:
         epochs: passes over the data, at least 0.
         min_steps: further passes are added until this many steps are done.
         max_steps: training ends here, in the middle of a pass if need be; None is no limit.
-
-    Source: DESIGN 4.
     """
 
     epochs: int = 1

@@ -70,11 +70,11 @@ def test_runs_become_rows_and_rows_tables(
     assert tables.main([*run, "judged"]) == 0  # done is done
     assert tables.main(["table", "--out", str(tmp_path / "o")]) == 0
     printed = capsys.readouterr().out
-    assert "| digits, 200, target 3, badnets-all2one, 20 % | D-ST | 1 |" in printed
-    assert "badnets-all2one, 20 % | Baseline2 (S-CTL + CE) | 1 |" in printed
-    assert "blend-signal, no poison | D-ST | 1 |" in printed
-    assert "D-ST, lambda_p 1 " in printed
-    assert "D-ST, crops from 0.8, 2 epochs | 1 |" in printed
+    assert "| digits, 200, target 3, badnets-all2one, 20 % | D-ST, float32 | 1 |" in printed
+    assert "badnets-all2one, 20 % | Baseline2 (S-CTL + CE), float32 | 1 |" in printed
+    assert "blend-signal, no poison | D-ST, float32 | 1 |" in printed
+    assert "D-ST, lambda_p 1, float32 " in printed
+    assert "D-ST, crops from 0.8, 2 epochs, float32 | 1 |" in printed
     changed = replace(config, classifier=replace(config.classifier, budget=Budget(3)))
     monkeypatch.setattr(tables.DSTConfig, "from_recipe", lambda _: changed)
     with pytest.raises(SystemExit, match=r"classifier.budget.epochs \(2 there, 3 now\)"):

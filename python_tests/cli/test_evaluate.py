@@ -208,3 +208,23 @@ def test_a_poisoned_set_finds_its_source_from_another_folder(
     result = invoke("evaluate", "--checkpoint", named, "--poisoned", tmp_path / "p", "-q", "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["model"]["test_samples"] == 12
+
+
+def test_the_test_images_have_the_size_of_the_poisoned_ones(
+    invoke: Invoke, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def measured(model: Any, test: Any, *others: Any, **how: Any) -> Any:
+        sizes.append(test.image_size)
+        return evaluate(model, test, *others, **how)
+
+    monkeypatch.setattr("fctfast.report.evaluate", measured)
+    out = tmp_path / "p"
+    usual = ("--data-dir", "digits", "--limit", 100, "--image-size", 16, "--out", out, "-q")
+    assert invoke("poison", *usual).exit_code == 0
+    asked = ("evaluate", "--checkpoint", checkpoint, "--poisoned", out, "-q")
+    for options in ((), ("--image-size", 12)):
+        result = invoke(*asked, *options)
+        assert result.exit_code == 0, result.stderr
+    assert sizes == [(16, 16), (12, 12)]

@@ -12,7 +12,7 @@ from torch import nn
 
 from fctfast import io
 from fctfast.data import ImageSet, open_dataset
-from fctfast.defend import DBR, DBRConfig, Repaired, dbr, given
+from fctfast.defend import DBR, DBRConfig, Repaired, dbr, given, parts
 from fctfast.detect import Detection, PoisonRate
 from fctfast.models import ModelInfo, load_model, save_model
 from fctfast.train import predict
@@ -178,6 +178,17 @@ def test_where_auto_flags_nobody_the_papers_5_percent_are_unlearnt(
     sure = replace(nobody, rate=PoisonRate(0.1, 0.1, 0.1), auto=(0.0, 0.1)).resplit()
     with pytest.raises(ValueError, match=r"D_c is empty.* nobody looks clean enough"):
         DBR(config).run(small_set, detection=sure)
+
+
+def test_parts_of_an_audit_that_flagged_nobody_are_d_c_alone(
+    small_set: ImageSet, finished: tuple[Repaired, Path]
+) -> None:
+    split = finished[0].detection.resplit(alpha_p=0.0).split
+    known, poisoned = parts(small_set, split)
+    assert torch.equal(known.ids, split.clean.sort().values)
+    assert not poisoned.any()
+    with pytest.raises(ValueError, match="ids of its D_c are not in"):
+        parts(small_set.subset(small_set.ids[:20]), split)
 
 
 def test_published_mode_runs_the_published_rounds(

@@ -24,12 +24,9 @@ from fctfast.defend import (
 from fctfast.detect import Detection, PoisonRate
 from fctfast.models import load_model
 from fctfast.report import summarise
-from fctfast.train import Budget, FitSettings, SGDSettings, ViewSettings, predict
+from fctfast.train import Budget, ViewSettings, predict
 from fctfast.train.progress import Quiet
 from fctfast.train.recipes import ModelSettings
-
-QUICK = FitSettings(batch_size=30, sgd=SGDSettings(lr=0.02))
-NUMBERS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
 
 def weights(model: nn.Module) -> list[Tensor]:

@@ -93,6 +93,18 @@ def test_parameters_of_another_size_are_refused() -> None:
         )
 
 
+@pytest.mark.parametrize(("column", "value"), [(7, -0.1), (8, float("inf")), (10, 0.6)])
+def test_factors_of_colours_are_refused_as_by_the_kernel(column: int, value: float) -> None:
+    images = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    params = sample_contrastive(torch.arange(1), 0, 0, 1, (8, 8), jitter_share=1.0)
+    params[0, column] = value
+    for op in (plain.contrastive_views, torch.ops.fctfast.contrastive_views):
+        with pytest.raises(RuntimeError, match=r"factors of colours .* half a circle"):
+            op(images, params, [0.5] * 3, [0.2] * 3, 8, 8, True, torch.float32, False)
+    params[0, 5] = 0  # no jitter: nobody reads them
+    plain.contrastive_views(images, params, [0.5] * 3, [0.2] * 3, 8, 8, True, torch.float32, False)
+
+
 def test_autocast_does_not_reach_into_a_kernel() -> None:
     z, group = random(200, 24), torch.arange(200) % 9
     how = (z, group, 0, -1, 0.1, 0.07, False)

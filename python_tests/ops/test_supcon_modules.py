@@ -124,3 +124,22 @@ def test_errors_teach() -> None:
     chain[0, 1] = chain[1, 0] = chain[1, 2] = chain[2, 1] = 1
     with pytest.raises(ValueError, match="sorts the samples into classes"):
         SupConLoss()(FEATURES, mask=chain)
+
+
+@pytest.mark.parametrize(
+    ("loss", "arguments"),
+    [
+        (SupConLoss(0.1), (LABELS,)),
+        (SupConLoss(0.1), ()),
+        (SimCLRLoss(), ()),
+        (SSCTLLoss(), (LABELS, LABELS != 1)),
+    ],
+)
+def test_a_module_is_one_graph(loss: torch.nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    rows = FEATURES.clone().requires_grad_(), FEATURES.clone().requires_grad_()
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    made, wanted = compiled(rows[0], *arguments), loss(rows[1], *arguments)
+    torch.testing.assert_close(made, wanted)
+    made.backward()
+    wanted.backward()
+    torch.testing.assert_close(rows[0].grad, rows[1].grad)

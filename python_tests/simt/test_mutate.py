@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from fctfast.ops import plain
+
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
 
 
@@ -41,6 +43,15 @@ def test_the_list_breaks_every_kernel_in_at_least_five_ways(mutate: Any) -> None
     plain = Counter(m.kernel for m in mutations if m.mode == "plain")
     assert set(plain) == set(list_module.KERNELS)
     assert min(plain.values()) >= 5
+
+
+def test_every_op_has_its_twins(mutate: Any, simt_tools: Callable[[str], ModuleType]) -> None:
+    """An op missing from one of these lists would be tested by its CPU kernel in its place."""
+    served = importlib.import_module("served_ops")
+    assert set(served.OPS) == set(plain.KERNELS)
+    assert all(callable(getattr(served.Ops, name)) for name in served.OPS)
+    broken = {mutate.KERNELS[name][0] for name in mutate.KERNELS}
+    assert broken == {name.removesuffix("_backward") for name in served.OPS}
 
 
 @pytest.mark.parametrize("text", ["y < w", "x < w and x < w"])

@@ -41,7 +41,7 @@ def fixed_point_coefficients(params: Tensor, size: tuple[int, int]) -> Tensor:
         int64 [..., 8]: 16.16 fixed-point x step per column and row and offset, the same for y,
         then dx, dy.
 
-    Source: Pillow's `affine_fixed` (Geometry.c); DESIGN 3.2.
+    Source: Pillow's `affine_fixed` (Geometry.c).
     """
     height, width = size
     rows = []

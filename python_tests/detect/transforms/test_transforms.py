@@ -29,10 +29,11 @@ def views_of(name: str, batch: Tensor, ids: Tensor, draws: int = 2, **options: b
 
 
 def test_the_papers_six_steps_and_their_36_pairs_are_there() -> None:
-    assert names() == ("rotate", "affine", "flip", "crop", "blur", "erase")
+    steps = names()[:6]  # a step of one's own comes behind them
+    assert steps == ("rotate", "affine", "flip", "crop", "blur", "erase")
     batch, ids = images(), torch.arange(6) * 5
     seen = {}
-    for a, b in itertools.product(names(), repeat=2):
+    for a, b in itertools.product(steps, repeat=2):
         made = views_of(f"{a}+{b}", batch, ids)
         assert made.shape == (18, 3, 20, 14)
         originals = ((batch / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
