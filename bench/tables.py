@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Mean and range over seeds, a line for each set, loss of stage 1, of stage 2, and precision."""
+    """Mean and range over seeds, a line for each set, the losses of both stages, and precision."""
     yield "| set, attack | run | seeds | ACC | ASR | extractor, classifier: seconds |"
     yield "|---|---|--:|--:|--:|---|"
     groups: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}

@@ -211,9 +211,11 @@ def test_a_poisoned_set_finds_its_source_from_another_folder(
 
 
 def test_the_test_images_have_the_size_of_the_poisoned_ones(
-    invoke: Invoke, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
+    network = ModelInfo(arch="plain8", num_classes=10)
+    save_model(tmp_path / "weights.safetensors", network.build(seed=1).eval(), network)
 
     def measured(model: Any, test: Any, *others: Any, **how: Any) -> Any:
         sizes.append(test.image_size)
@@ -223,8 +225,9 @@ def test_the_test_images_have_the_size_of_the_poisoned_ones(
     out = tmp_path / "p"
     usual = ("--data-dir", "digits", "--limit", 100, "--image-size", 16, "--out", out, "-q")
     assert invoke("poison", *usual).exit_code == 0
-    asked = ("evaluate", "--checkpoint", checkpoint, "--poisoned", out, "-q")
+    named = ("--model", "plain8")  # bare weights do not say for which size they are
+    asked = ("evaluate", "--checkpoint", tmp_path / "weights.safetensors", *named)
     for options in ((), ("--image-size", 12)):
-        result = invoke(*asked, *options)
+        result = invoke(*asked, "--poisoned", out, "-q", *options)
         assert result.exit_code == 0, result.stderr
     assert sizes == [(16, 16), (12, 12)]
