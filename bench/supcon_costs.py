@@ -46,7 +46,7 @@ def one(name: str, n: int) -> None:
     loss = LOSSES[name](z, labels)
     (slope,) = torch.autograd.grad(loss, z)
     grown = _high_water_mark() - before
-    print(f"{grown / 1024 - slope.nbytes / 2**20:.0f} MB")
+    print(f"{grown / 1024 - slope.nbytes / 2**20:.1f} MB")
 
 
 def _high_water_mark() -> int:
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, nargs="+", default=[4096, 16384, 65536])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1024, 4096, 8192, 16384, 65536])
     parser.add_argument("--eager-up-to", type=int, default=16384, help="rows; it needs N x N")
     parser.add_argument("--one", nargs=2, metavar=("LOSS", "ROWS"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"Memory beside z and its gradient, {WIDTH} features, float32\n")
     print("| rows | z | " + " | ".join(LOSSES) + " |\n" + "|--:" * (2 + len(LOSSES)) + "|")
     for n in options.rows:
-        cells = [f"{n:,}", f"{n * WIDTH * 4 / 2**20:.0f} MB"]
+        cells = [f"{n:,}", f"{n * WIDTH * 4 / 2**20:.1f} MB"]
         for name in LOSSES:
             if name in ("eager", "chunked") and n > options.eager_up_to:
                 cells.append("not run")
