@@ -45,7 +45,7 @@ EXAMPLES = """examples:
 """
 PLANS = {
     "tuning": attacked("cifar10", 0.1, 0, range(2)),
-    "judged": attacked("cifar10", 0.1, 3, range(11, 14)),  # of 10 the recipe's length was seen
+    "judged": attacked("cifar10", 0.1, 3, range(11, 14)),  # 10 was looked at with 12 epochs
     "longer": attacked("cifar10", 0.1, 3, range(10, 13)),  # with --epochs
     "lambda": attacked("cifar10", 0.1, 3, range(10, 11)),
     "clean": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
