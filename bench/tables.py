@@ -27,6 +27,7 @@ import fctfast
 from fctfast import attacks, io
 from fctfast.defend import DST, DSTConfig
 from fctfast.detect import Detection, detect
+from fctfast.detect.shares import AUTO
 from fctfast.memory import keep_freed_memory
 from fctfast.report import evaluate
 from fctfast.train import Budget, make_progress
@@ -55,6 +56,8 @@ CLASSIFIERS = ("mce", "ce")
 OF_BASELINES = ("extractor", "classifier", "limit", "image_size")
 """Sections of the settings that a run without an audit rests on."""
 LAMBDAS = (0.0, 0.001, 0.01, 0.1, 1.0)
+CLEAN_D_C = 0.85
+"""Share in D_c where somebody knows that a set is clean: the most that "auto" takes."""
 NAMES = {
     ("ss-ctl", "mce"): "D-ST",
     ("ctl", "mce"): "CTL + MCE",
@@ -73,6 +76,7 @@ class Run:
         extractor: loss of stage 1.
         classifier: loss of stage 2.
         lambda_p: weight of D_p in it.
+        alpha_c: share of the set in D_c.
         crop: least share of an image that a view of stage 1 shows.
         epochs: of stage 1.
     """
@@ -80,6 +84,7 @@ class Run:
     extractor: str
     classifier: str
     lambda_p: float | None = None
+    alpha_c: float | None = None
     crop: float | None = None
     epochs: int | None = None
 
@@ -90,8 +95,8 @@ class Run:
 
     @property
     def _of_stage1(self) -> str:
-        crop = "" if self.crop is None else f"-crop{self.crop:g}"
-        return crop + ("" if self.epochs is None else f"-epochs{self.epochs}")
+        given = {"dc": self.alpha_c, "crop": self.crop, "epochs": self.epochs}
+        return "".join(f"-{name}{it:g}" for name, it in given.items() if it is not None)
 
     @property
     def name(self) -> str:
@@ -109,7 +114,7 @@ def _usual_runs(plan: str) -> list[Run]:
     if plan == "lambda":
         return [Run("ss-ctl", "mce", value) for value in LAMBDAS]
     if plan == "clean":
-        return [Run("ss-ctl", "mce"), Run("s-ctl", "ce")]
+        return [Run("ss-ctl", "mce"), Run("ss-ctl", "mce", alpha_c=CLEAN_D_C), Run("s-ctl", "ce")]
     return [Run(e, c) for e in EXTRACTORS for c in CLASSIFIERS]
 
 
@@ -124,7 +129,10 @@ def config_of(case: Case, run: Run) -> DSTConfig:
     second = replace(config.classifier, loss=run.classifier)
     if run.lambda_p is not None:
         second = replace(second, lambda_p=run.lambda_p)
-    return replace(config, extractor=first, classifier=second)
+    found = config.detect
+    if run.alpha_c is not None:
+        found = replace(found, alpha_c=run.alpha_c)
+    return replace(config, detect=found, extractor=first, classifier=second)
 
 
 class Bench:
@@ -150,9 +158,9 @@ class Bench:
         """Train one combination and measure it; its extractor lies in the folder `stage1`."""
         found = None
         if config.needs_detection:
-            found = detect(
-                self.data, settings=config.detect, out=self.folder / "detect", **self.how
-            )
+            usual = replace(config.detect, alpha_c=AUTO)  # one audit, whatever is taken of it
+            found = detect(self.data, settings=usual, out=self.folder / "detect", **self.how)
+            found = found.resplit(alpha_c=config.detect.alpha_c)
         folder = self.folder / stage1
         # The extractor goes on where it was; a classifier of another loss would be refused.
         (folder / "classifier-state.safetensors").unlink(missing_ok=True)
@@ -245,10 +253,13 @@ def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         weight = settings["classifier"]["lambda_p"]
         if settings["classifier"]["loss"] == "mce" and weight != DSTConfig().classifier.lambda_p:
             name += f", lambda_p {weight:g}"
-        first, usual = settings["extractor"], config_of(case, Run("ss-ctl", "mce")).extractor
-        if first["views"]["scale"][0] != usual.views.scale[0]:
+        usual = config_of(case, Run("ss-ctl", "mce"))
+        first, share = settings["extractor"], settings["detect"]["alpha_c"]
+        if share != usual.detect.alpha_c:
+            name += f", D_c {share:g}"
+        if first["views"]["scale"][0] != usual.extractor.views.scale[0]:
             name += f", crops from {first['views']['scale'][0]:g}"
-        if first["budget"]["epochs"] != usual.budget.epochs:
+        if first["budget"]["epochs"] != usual.extractor.budget.epochs:
             name += f", {first['budget']['epochs']} epochs"
         for attack, seen in row["test"].items():
             rate = "no poison" if case.attack == CLEAN else f"{100 * case.rate:g} %"
