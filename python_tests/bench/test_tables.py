@@ -61,9 +61,7 @@ def test_runs_become_rows_and_rows_tables(
     swept = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-lambda0.001.json")
     assert swept["test"] == secure["test"]
     more = io.read_json(tmp_path / "o" / f"{clean.name}-t3-ss-ctl-mce-dc0.85.json")
-    usual = io.read_json(tmp_path / "o" / f"{clean.name}-t3-ss-ctl-mce.json")
     assert more["settings"]["detect"]["alpha_c"] == 0.85
-    assert more["loss"] != usual["loss"]
     only = ["--only", "ss-ctl-mce"]
     assert tables.main([*run, "judged", *only, "--crop", "0.8", "--epochs", "2"]) == 0
     cropped = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-crop0.8-epochs2.json")
@@ -75,11 +73,14 @@ def test_runs_become_rows_and_rows_tables(
     assert tables.main(["table", "--out", str(tmp_path / "o")]) == 0
     printed = capsys.readouterr().out
     assert "| digits, 200, target 3, badnets-all2one, 20 % | D-ST, float32 | 1 |" in printed
-    assert "badnets-all2one, 20 % | Baseline2 (S-CTL + CE), float32 | 1 |" in printed
-    assert "blend-signal, no poison | D-ST, float32 | 1 |" in printed
-    assert "D-ST, lambda_p 1, float32 " in printed
-    assert "D-ST, D_c 0.85, float32 " in printed
-    assert "D-ST, crops from 0.8, 2 epochs, float32 | 1 |" in printed
+    for line in (
+        "badnets-all2one, 20 % | Baseline2 (S-CTL + CE), float32 | 1 |",
+        "blend-signal, no poison | D-ST, float32 | 1 |",
+        "blend-signal, no poison | D-ST, D_c 0.85, float32 | 1 |",
+        "D-ST, lambda_p 1, float32 ",
+        "D-ST, crops from 0.8, 2 epochs, float32 | 1 |",
+    ):
+        assert line in printed
     changed = replace(config, classifier=replace(config.classifier, budget=Budget(3)))
     monkeypatch.setattr(tables.DSTConfig, "from_recipe", lambda _: changed)
     with pytest.raises(SystemExit, match=r"classifier.budget.epochs \(2 there, 3 now\)"):
