@@ -24,13 +24,13 @@ SETTINGS = DetectSettings(
 
 @pytest.fixture(scope="module")
 def bench(scripts: Any) -> Iterator[SimpleNamespace]:
-    with scripts(("sd_moments", "sd_anchor", "sd_transforms")) as made:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(made.sd_moments, "finer_settings", lambda case: SETTINGS)
-            patch.setattr(made.sd_moments, "SAMPLE", 100)
-            for module in (made.sd_anchor, made.sd_transforms):
-                patch.setattr(module, "settings_of", lambda case: SETTINGS)
-            yield made
+    names = ("sd_moments", "sd_anchor", "sd_transforms")
+    with scripts(names) as made, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made.sd_moments, "finer_settings", lambda case: SETTINGS)
+        patch.setattr(made.sd_moments, "SAMPLE", 100)
+        for module in (made.sd_anchor, made.sd_transforms):
+            patch.setattr(module, "settings_of", lambda case: SETTINGS)
+        yield made
 
 
 @pytest.fixture(scope="module")
