@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ import torch
 from plan_runs import Sources, add_run_options, check_settings, commit, rows_in
 from sd_audits import ATTACKS, attacked
 from sd_moments import CLEAN, RECIPES, Case, open_case
+from tables_layout import lay_out
+from tables_runs import config_of, runs_of
 from torch import Tensor
 
 import fctfast
@@ -30,7 +31,7 @@ from fctfast.detect import Detection, detect
 from fctfast.detect.shares import AUTO
 from fctfast.memory import keep_freed_memory
 from fctfast.report import evaluate
-from fctfast.train import Budget, make_progress
+from fctfast.train import make_progress
 from fctfast.train.versions import versions
 
 EXAMPLES = """examples:
@@ -51,88 +52,8 @@ PLANS = {
     "lambda": attacked("cifar10", 0.1, 3, range(10, 11)),
     "clean": [Case("cifar10", CLEAN, 0.0, 3, seed) for seed in range(10, 13)],
 }
-EXTRACTORS = ("ss-ctl", "ctl", "s-ctl")
-CLASSIFIERS = ("mce", "ce")
 OF_BASELINES = ("extractor", "classifier", "limit", "image_size")
 """Sections of the settings that a run without an audit rests on."""
-LAMBDAS = (0.0, 0.001, 0.01, 0.1, 1.0)
-CLEAN_D_C = 0.85
-"""Share in D_c where somebody knows that a set is clean: the most that "auto" takes."""
-NAMES = {
-    ("ss-ctl", "mce"): "D-ST",
-    ("ctl", "mce"): "CTL + MCE",
-    ("s-ctl", "mce"): "S-CTL + MCE",
-    ("ctl", "ce"): "Baseline1 (CTL + CE)",
-    ("s-ctl", "ce"): "Baseline2 (S-CTL + CE)",
-    ("ss-ctl", "ce"): "SS-CTL + CE",
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    """The losses of a run, and what else is not the recipe's.
-
-    Args:
-        extractor: loss of stage 1.
-        classifier: loss of stage 2.
-        lambda_p: weight of D_p in it.
-        alpha_c: share of the set in D_c.
-        crop: least share of an image that a view of stage 1 shows.
-        epochs: of stage 1.
-    """
-
-    extractor: str
-    classifier: str
-    lambda_p: float | None = None
-    alpha_c: float | None = None
-    crop: float | None = None
-    epochs: int | None = None
-
-    @property
-    def stage1(self) -> str:
-        """Name of the extractor's folder: runs that differ in stage 2 alone share it."""
-        return self.extractor + self._of_stage1
-
-    @property
-    def _of_stage1(self) -> str:
-        given = {"dc": self.alpha_c, "crop": self.crop, "epochs": self.epochs}
-        return "".join(f"-{name}{it:g}" for name, it in given.items() if it is not None)
-
-    @property
-    def name(self) -> str:
-        """Of its row, behind the set's."""
-        weight = "" if self.lambda_p is None else f"-lambda{self.lambda_p:g}"
-        return f"{self.extractor}-{self.classifier}{weight}{self._of_stage1}"
-
-
-def runs_of(plan: str, crop: float | None = None, epochs: int | None = None) -> list[Run]:
-    """Runs of each set of a plan; with `crop` or `epochs`, all of them so."""
-    return [replace(run, crop=crop, epochs=epochs) for run in _usual_runs(plan)]
-
-
-def _usual_runs(plan: str) -> list[Run]:
-    if plan == "lambda":
-        return [Run("ss-ctl", "mce", value) for value in LAMBDAS]
-    if plan == "clean":
-        return [Run("ss-ctl", "mce"), Run("ss-ctl", "mce", alpha_c=CLEAN_D_C), Run("s-ctl", "ce")]
-    return [Run(e, c) for e in EXTRACTORS for c in CLASSIFIERS]
-
-
-def config_of(case: Case, run: Run) -> DSTConfig:
-    """Settings of one run: the recipe's, with what the run says."""
-    config = DSTConfig.from_recipe(RECIPES[case.data])
-    first = replace(config.extractor, learning=run.extractor)
-    if run.crop is not None:
-        first = replace(first, views=replace(first.views, scale=(run.crop, 1.0)))
-    if run.epochs is not None:
-        first = replace(first, budget=Budget(run.epochs))
-    second = replace(config.classifier, loss=run.classifier)
-    if run.lambda_p is not None:
-        second = replace(second, lambda_p=run.lambda_p)
-    found = config.detect
-    if run.alpha_c is not None:
-        found = replace(found, alpha_c=run.alpha_c)
-    return replace(config, detect=found, extractor=first, classifier=second)
 
 
 class Bench:
@@ -240,48 +161,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             bench = bench or Bench(case, source, options.work, options.test_images)
             io.write_json(result, json.loads(json.dumps(bench.run(config, run.stage1))))
     return sources.exit_code()
-
-
-def lay_out(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Mean and range over seeds, a line for each set, the losses of both stages, and precision."""
-    yield "| set, attack | run | seeds | ACC | ASR | extractor, classifier: seconds |"
-    yield "|---|---|--:|--:|--:|---|"
-    groups: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
-    for row in rows:
-        case, settings = Case(**row["case"]), row["settings"]
-        name = NAMES[settings["extractor"]["learning"], settings["classifier"]["loss"]]
-        weight = settings["classifier"]["lambda_p"]
-        if settings["classifier"]["loss"] == "mce" and weight != DSTConfig().classifier.lambda_p:
-            name += f", lambda_p {weight:g}"
-        usual = config_of(case, Run("ss-ctl", "mce"))
-        first, share = settings["extractor"], settings["detect"]["alpha_c"]
-        if share != usual.detect.alpha_c:
-            name += f", D_c {share:g}"
-        if first["views"]["scale"][0] != usual.extractor.views.scale[0]:
-            name += f", crops from {first['views']['scale'][0]:g}"
-        if first["budget"]["epochs"] != usual.extractor.budget.epochs:
-            name += f", {first['budget']['epochs']} epochs"
-        for attack, seen in row["test"].items():
-            rate = "no poison" if case.attack == CLEAN else f"{100 * case.rate:g} %"
-            label = f"{case.data}, {row['samples']:,}, target {case.target}, {attack}, {rate}"
-            trained = f"{name}, {row['versions']['auto_precision']}"
-            # By seed: the sweep of lambda_p holds the table's own run, too.
-            groups.setdefault((label, trained), {})[case.seed] = {**row, "seen": seen}
-    for (label, name), by_seed in sorted(groups.items()):
-        found = list(by_seed.values())
-        cells = [_range([r["seen"][key] for r in found]) for key in ("acc", "asr")]
-        spent = [
-            f"{statistics.mean(r['seconds'][part] for r in found):.0f}"
-            for part in ("extractor", "classifier")
-        ]
-        yield f"| {label} | {name} | {len(found)} | {cells[0]} | {cells[1]} | {', '.join(spent)} |"
-
-
-def _range(values: Sequence[float]) -> str:
-    mean = f"{100 * statistics.mean(values):.1f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ({100 * min(values):.1f} to {100 * max(values):.1f})"
 
 
 def _parser() -> argparse.ArgumentParser:

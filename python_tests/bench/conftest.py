@@ -11,6 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from fctfast.detect import DetectSettings, ProbeSettings
+from fctfast.train import Budget, FitSettings
+from fctfast.train.recipes import ModelSettings
+
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 Scripts = Callable[[Sequence[str]], AbstractContextManager[SimpleNamespace]]
 
@@ -28,3 +32,15 @@ def scripts() -> Scripts:
                 sys.modules.pop(name, None)
 
     return imported
+
+
+@pytest.fixture(scope="session")
+def tiny_probe() -> DetectSettings:
+    """Settings of an audit whose probe takes a second on 200 digits: 8 steps and 4 of spreading."""
+    probe = ProbeSettings(
+        network=ModelSettings(width=4),
+        learn=Budget(2),
+        spread=Budget(1),
+        fit=FitSettings(batch_size=50),
+    )
+    return DetectSettings(probe=probe)

@@ -10,26 +10,17 @@ from typing import Any
 import pytest
 
 from fctfast import io
-from fctfast.detect import DetectSettings, ProbeSettings
-from fctfast.train import Budget, FitSettings
-from fctfast.train.recipes import ModelSettings
-
-SETTINGS = DetectSettings(
-    probe=ProbeSettings(
-        network=ModelSettings(width=4), learn=Budget(2), spread=Budget(1),
-        fit=FitSettings(batch_size=50),
-    )
-)  # fmt: skip
+from fctfast.detect import DetectSettings
 
 
 @pytest.fixture(scope="module")
-def bench(scripts: Any) -> Iterator[SimpleNamespace]:
+def bench(scripts: Any, tiny_probe: DetectSettings) -> Iterator[SimpleNamespace]:
     names = ("sd_moments", "sd_anchor", "sd_transforms")
     with scripts(names) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(made.sd_moments, "finer_settings", lambda case: SETTINGS)
+        patch.setattr(made.sd_moments, "finer_settings", lambda case: tiny_probe)
         patch.setattr(made.sd_moments, "SAMPLE", 100)
         for module in (made.sd_anchor, made.sd_transforms):
-            patch.setattr(module, "settings_of", lambda case: SETTINGS)
+            patch.setattr(module, "settings_of", lambda case: tiny_probe)
         yield made
 
 
@@ -41,7 +32,7 @@ def kept(bench: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_a_probe_is_spread_with_and_without_an_anchor(
-    bench: SimpleNamespace, kept: Path, tmp_path: Path
+    bench: SimpleNamespace, kept: Path, tiny_probe: DetectSettings, tmp_path: Path
 ) -> None:
     given = ["--case", str(kept), "--step", "8", "--source", "digits", "--out", str(tmp_path)]
     assert bench.sd_anchor.main([*given, "--lr", "0.1"]) == 0
@@ -51,7 +42,7 @@ def test_a_probe_is_spread_with_and_without_an_anchor(
     assert [row["weight"] for row in rows] == list(bench.sd_anchor.WEIGHTS)
     assert rows[0] != {**rows[1], "weight": rows[0]["weight"]}
     for row in rows:
-        for name in SETTINGS.transforms:
+        for name in tiny_probe.transforms:
             assert 0 <= row[name]["auroc"] <= 1
             assert len(row[name]["class_separation"]) == 10
 

@@ -11,27 +11,18 @@ import pytest
 import torch
 
 from fctfast import io
-from fctfast.detect import DetectSettings, ProbeSettings
-from fctfast.train import Budget, FitSettings
-from fctfast.train.recipes import ModelSettings
+from fctfast.detect import DetectSettings
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 
 @pytest.fixture(scope="module")
-def study() -> Iterator[dict[str, ModuleType]]:
+def study(tiny_probe: DetectSettings) -> Iterator[dict[str, ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCH)
         names = ("sd_moments", "sd_rows", "sd_study")
         modules = {name: importlib.import_module(name) for name in names}
-        probe = ProbeSettings(
-            network=ModelSettings(width=4),
-            learn=Budget(2),
-            spread=Budget(1),
-            fit=FitSettings(batch_size=50),
-        )
-        settings = DetectSettings(probe=probe)
-        patch.setattr(modules["sd_moments"], "finer_settings", lambda case: settings)
+        patch.setattr(modules["sd_moments"], "finer_settings", lambda case: tiny_probe)
         patch.setattr(modules["sd_moments"], "SAMPLE", 120)
         yield modules
 

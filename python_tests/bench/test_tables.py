@@ -60,8 +60,12 @@ def test_runs_become_rows_and_rows_tables(
     # Weight .001 of the sweep is the run of the table.
     swept = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-lambda0.001.json")
     assert swept["test"] == secure["test"]
-    more = io.read_json(tmp_path / "o" / f"{clean.name}-t3-ss-ctl-mce-dc0.85.json")
+    usual, more = (
+        io.read_json(tmp_path / "o" / f"{clean.name}-t3-ss-ctl-mce{name}.json")
+        for name in ("", "-dc0.85")
+    )
     assert more["settings"]["detect"]["alpha_c"] == 0.85
+    assert more["loss"] != usual["loss"]  # of the same audit
     only = ["--only", "ss-ctl-mce"]
     assert tables.main([*run, "judged", *only, "--crop", "0.8", "--epochs", "2"]) == 0
     cropped = io.read_json(tmp_path / "o" / f"{case.name}-t3-ss-ctl-mce-crop0.8-epochs2.json")
