@@ -1,7 +1,8 @@
 """Memory and errors of supcon_loss and of its peers.
 
 Memory: the growth of the process's high-water mark over one forward and backward, each in a process
-of its own, beside z and its gradient. Errors: of the gradient, relative to its norm, against the
+of its own, beside z and its gradient; median and range of several processes, since threads meet the
+allocator in an order of their own. Errors: of the gradient, relative to its norm, against the
 whole matrix in float64, for rows clustered about ten centres with a spread. Prints Markdown.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +27,9 @@ EXAMPLE = """example:
   python bench/supcon_costs.py > bench/results/DATE-supcon_costs.md
 """
 WIDTH = 128
+PROCESSES = 5
+ONCE = ("chunked", "eager")
+"""Losses that take many times as much memory, where a megabyte more or less tells nothing."""
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ours": lambda z, labels: supcon_loss(z, labels, peers.TEMPERATURE, peers.BASE),
     "triangle": peers.triangle,
@@ -46,7 +51,19 @@ def one(name: str, n: int) -> None:
     loss = LOSSES[name](z, labels)
     (slope,) = torch.autograd.grad(loss, z)
     grown = _high_water_mark() - before
-    print(f"{grown / 1024 - slope.nbytes / 2**20:.1f} MB")
+    print(grown / 1024 - slope.nbytes / 2**20)
+
+
+def _memory(name: str, n: int, processes: int) -> str:
+    """Median and range of what `processes` processes need, or how one of them failed."""
+    command, found = [sys.executable, __file__, "--one", name, str(n)], []
+    for _ in range(processes):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            return f"failed ({done.returncode})"
+        found.append(float(done.stdout))
+    spread = f" ({min(found):.1f} to {max(found):.1f})" if processes > 1 else ""
+    return f"{statistics.median(found):.1f}{spread} MB"
 
 
 def _high_water_mark() -> int:
@@ -103,9 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if name in ("eager", "chunked") and n > options.eager_up_to:
                 cells.append("not run")
                 continue
-            command = [sys.executable, __file__, "--one", name, str(n)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-            cells.append(done.stdout.strip() or f"failed ({done.returncode})")
+            cells.append(_memory(name, n, 1 if name in ONCE else PROCESSES))
         print("| " + " | ".join(cells) + " |", flush=True)
     print("\nRelative error of the gradient, 2,048 rows\n")
     print("| spread | dtype | ours | eager | triangle | ours / eager |\n|--:|---|--:|--:|--:|--:|")
